@@ -208,8 +208,8 @@ MUTATIONS = [
     Mutation(
         "one that is adopted after KILL is asked",
         "stopping",
-        '    if phase.step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):\n        return (SignalProcess(event.pid, "KILL"),)\n    mode',
-        "    mode",
+        '    if phase.step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):\n        return (SignalProcess(event.pid, "KILL"),)\n    stop',
+        "    stop",
     ),
     Mutation(
         "no half time",
@@ -239,27 +239,27 @@ MUTATIONS = [
         "return judge(spec, ExitStatus(code), failures)",
     ),
     # ---- the formation
-    Mutation("one too few in scale", "desired", "leaving, extras), missing)]", "leaving, extras), missing - 1)]"),
-    Mutation("one stays in scale", "desired", "not in to.remove][: to.count]", "not in to.remove][: to.count + 1]"),
+    Mutation("one too few in scale", "commands", "count), count - len(stay)))", "count), count - len(stay) - 1))"),
+    Mutation("one stays in scale", "commands", "not in remove][:count]", "not in remove][: count + 1]"),
     Mutation(
         "a number on its way out is taken",
-        "desired",
-        "frozenset(to.taken()) if to.count > 1 else frozenset[int]()",
+        "commands",
+        "frozenset(world.slots.taken(world.plan.types[type_name])) if count > 1 else frozenset[int]()",
         "frozenset[int]()",
     ),
     Mutation(
         "a single instance does not wait",
-        "desired",
-        "frozenset(to.taken()) if to.count > 1 else",
-        "frozenset(to.taken()) if True else",
+        "commands",
+        "if count > 1 else frozenset[int]()",
+        "if True else frozenset[int]()",
     ),
     Mutation(
         "numbers above the room stay",
-        "desired",
-        "if number <= to.room and number not in to.remove",
-        "if number not in to.remove",
+        "commands",
+        "if number <= room and number not in remove",
+        "if number not in remove",
     ),
-    Mutation("numbers have no end", "desired", "numbers = range(1, to.room + 1)", "numbers = range(1, 1001)"),
+    Mutation("numbers have no end", "commands", "numbers = range(1, room + 1)", "numbers = range(1, 1001)"),
     Mutation("more run than `max`", "spec", "spec.max if spec.max is not None else MAX_COUNT", "MAX_COUNT"),
     Mutation(
         "scale of several is not all or none",
@@ -295,6 +295,13 @@ MUTATIONS = [
     ),
     Mutation("a companion outlives a shutdown", "formation", "[*living, *self.slots.companions()]", "living"),
     Mutation("who waits for its turn is started again", "closing", "slots.put(replace(i, wanted=False))", "pass"),
+    Mutation("what had ended before is named as stopped", "closing", "i.phase_since >= since or ", "True or "),
+    Mutation(
+        "the last line forgets who ended by themselves",
+        "closing",
+        "by_themselves = all_ended(slots)",
+        "by_themselves = False",
+    ),
     Mutation(
         "a companion is waited for by nobody",
         "slots",
@@ -320,12 +327,17 @@ MUTATIONS = [
         "for slots in self._by_type.values() for i in slots",
     ),
     Mutation("commands while stopping", "execution", "case _ if formation.stopping:", "case _ if False:"),
-    Mutation("the daemons are not reclaimed", "formation", "self.out += daemons.reclaim(i, self.slots)", "pass"),
+    Mutation(
+        "the daemons are not reclaimed",
+        "formation",
+        "self.out.append(ReclaimDaemons(i.name, i.generation, signal))",
+        "pass",
+    ),
     Mutation(
         "the daemons are reclaimed at each end",
-        "daemons",
-        "if slots.any_alive(i.spec.type):",
-        "if False:",
+        "formation",
+        "if not self.slots.any_alive(i.spec.type):",
+        "if True:",
     ),
     Mutation(
         "first failure by name, not by time",
@@ -365,7 +377,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a restart reaches what is on its way out",
-        "commands",
+        "slots",
         "[i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]",
         "[*self.slots]",
     ),
@@ -395,8 +407,8 @@ MUTATIONS = [
     Mutation(
         "a scaling waits for what was stopped",
         "commands",
-        "return not i.wanted or isinstance(desired.moves.get(i.name), StopMove)",
-        "return False",
+        "return stays or not i.wanted or isinstance(move, StopMove)",
+        "return stays",
     ),
     Mutation(
         "what follows procman's signal is a status of its own",
@@ -606,7 +618,10 @@ MUTATIONS = [
         "len(recent) > group.intensity + 1",
     ),
     Mutation(
-        "a death while it is stopped counts", "groups", " or isinstance(world.moves.get(i.name), RegroupMove):", ":"
+        "a death while it is stopped counts",
+        "groups",
+        "not i.wanted or isinstance(move, RegroupMove):",
+        "not i.wanted:",
     ),
     Mutation("one that is given up takes others along", "groups", "not died.retried or not i.wanted", "not i.wanted"),
     Mutation(
@@ -653,7 +668,7 @@ MUTATIONS = [
     ),
     Mutation(
         "what is replaced does not wait for its turn",
-        "halting",
+        "instance",
         "case Clearing(then=AfterClearing.RESPAWN) as phase if i.wanted:",
         "case Clearing(then=AfterClearing.RESPAWN) as phase if False:",
     ),
@@ -842,8 +857,8 @@ MUTATIONS = [
     Mutation(
         "an extra one without a port",
         "replacing",
-        "slots.taken(spec), room_of(formation.plan, type_name))",
-        "slots.taken(spec), 1000)",
+        "range(1, room_of(formation.plan, type_name) + 1) if",
+        "range(1, 1001) if",
     ),
     Mutation(
         "a port is taken twice",
@@ -851,7 +866,7 @@ MUTATIONS = [
         "numbers |= {port - spec.port + 1 for port in ports if port is not None}",
         "pass",
     ),
-    Mutation("a number is taken twice", "desired", "n not in held and n not in taken)", "n not in held)"),
+    Mutation("a number is taken twice", "replacing", "n not in held and n not in taken)", "n not in held)"),
     Mutation(
         "an extra one for nobody",
         "replacing",
@@ -877,7 +892,10 @@ MUTATIONS = [
     ),
     Mutation("the extra one is commanded by name", "commands", "_refuse_extras(names, world) or select", "select"),
     Mutation(
-        "what a failed extra one wrote is lost", "replacing", "        formation.rollouts.keep(i.name)", "        pass"
+        "what a failed extra one wrote is lost",
+        "replacing",
+        "        formation.rollouts.kept.add(i.name)",
+        "        pass",
     ),
     Mutation(
         "who follows is forgotten with its rollout",
@@ -938,13 +956,13 @@ MUTATIONS = [
     Mutation("a named one waits for its turn", "commands", "i.name not in names and several", "several"),
     Mutation(
         "a failed replacement of the large is tried at once",
-        "rollout",
-        "return now < self._pauses",
-        "return now > self._pauses",
+        "replacing",
+        "or now < formation.rollouts.pauses",
+        "or now > formation.rollouts.pauses",
     ),
-    Mutation("a pause outlasts the next rollout", "rollout", "            self._pauses.pop(type_name, None)\n", ""),
+    Mutation("a pause outlasts the next rollout", "rollout", "            self.pauses.pop(type_name, None)\n", ""),
     Mutation("an upgrade ends a pause", "rollout", "dict(state.pauses)", "{}"),
-    Mutation("the large are not replaced", "recycling", "recycle.memory is None or memory <= recycle.memory", "True"),
+    Mutation("the large are not replaced", "replacing", "event.memory > recycle.memory", "False"),
     # ---- orphans
     Mutation("a stale deadline ends orphans", "orphans", "if token != self._token:", "if False:"),
     Mutation(
@@ -973,11 +991,11 @@ MUTATIONS = [
     Mutation("a stopped type is scaled", "autoscale", "not any(map(is_active, seen.replicas))", "False"),
     Mutation("bounds of a person come first", "autoscale", "(seen.window, seen.asked)", "(seen.asked, seen.window)"),
     Mutation("a fallback at once", "autoscale", "failed >= rule.fallback_after", "failed >= 1"),
-    Mutation("no tolerance", "proposals", "<= tolerance + 1e-9", "<= 1e-9"),
-    Mutation("young ones are busy", "proposals", "[0.0] * (young if dampened else 0)", "[]"),
-    Mutation("missing ones are idle", "proposals", "metric.target if ratio < 1 else 0.0", "0.0"),
-    Mutation("a direction is turned round", "proposals", " or (ratio < 1) != (corrected < 1)", ""),
-    Mutation("all that stand are ready", "proposals", "m.ready_for < rule.young", "False"),
+    Mutation("no tolerance", "autoscale", "<= tolerance + 1e-9", "<= 1e-9"),
+    Mutation("young ones are busy", "autoscale", "[0.0] * (young if dampened else 0)", "[]"),
+    Mutation("missing ones are idle", "autoscale", "metric.target if ratio < 1 else 0.0", "0.0"),
+    Mutation("a direction is turned round", "autoscale", " or (ratio < 1) != (corrected < 1)", ""),
+    Mutation("all that stand are ready", "autoscale", "m.ready_for < rule.young", "False"),
     Mutation("a password is shown", "addresses", 'host = parts.hostname or ""', "host = parts.netloc"),
     Mutation(
         "every quick end is that of an input",

@@ -24,10 +24,10 @@ def made(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"#!/nowhere/ruby\n", "its first line names the interpreter /nowhere/ruby, which is not there"),
+        (b"#!/nowhere/ruby\n", "its first line names the interpreter /nowhere/ruby, which does not exist"),
         (
             b"#! /nowhere/python3 -u\nprint()\n",
-            "its first line names the interpreter /nowhere/python3, which is not there",
+            "its first line names the interpreter /nowhere/python3, which does not exist",
         ),
         (b"#!/etc/passwd", "its first line names the interpreter /etc/passwd, which is not executable"),
         (b"#!/\n", "its first line names the interpreter /, which is not executable"),
@@ -57,7 +57,7 @@ def test_a_program_of_this_system_has_nothing_wrong_with_it() -> None:
 
 def test_the_loader_of_another_c_library_is_named(made) -> None:
     head = Path(os.path.realpath("/bin/sh")).read_bytes()[:20]
-    assert "it needs the loader /lib/ld-musl-none.so.1, which is not there" in why_not(
+    assert "it needs the loader /lib/ld-musl-none.so.1, which does not exist" in why_not(
         made(head + b"\0" * 100 + b"/lib/ld-musl-none.so.1\0")
     )
 
@@ -65,7 +65,7 @@ def test_the_loader_of_another_c_library_is_named(made) -> None:
 def test_links_and_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to("/nowhere/program")
     (tmp_path / "loop").symlink_to("loop")
-    assert why_not(str(tmp_path / "dangling")) == "it is a link to /nowhere/program, which is not there"
+    assert why_not(str(tmp_path / "dangling")) == "it is a link to /nowhere/program, which does not exist"
     assert "symbolic links" in why_not(str(tmp_path / "loop"))
     assert why_not(str(tmp_path / "none")) == "there is no such file"
     assert why_not(str(tmp_path)) == "it is a directory"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from generator.pages import table
+from generator.protocol import json_schema
 from generator.schemas import Schema, fields, said
 from procman.control.codec import Code
 from procman.control.methods import METHODS, NOTIFICATIONS
-from procman.control.schema import json_schema
 
 MEANINGS = {
     Code.PARSE_ERROR: "not JSON",

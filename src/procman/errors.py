@@ -1,6 +1,7 @@
 """What can go wrong, by whose fault it is.
 
 * `ConfigError`: the user's inputs. Carries every fault found in one run; exit 2, nothing started.
+* `UsageError`: the command line; exit 2, too.
 * `RefusedError`: a request that is understood and not granted; exit 1.
 * `NotRunningError`: no procman runs for this folder; exit 3.
 
@@ -61,6 +62,12 @@ class ConfigError(ProcmanError):
 
     def lines(self) -> list[str]:
         return [str(fault) for fault in self.faults]
+
+
+class UsageError(ProcmanError):
+    """The command line is wrong."""
+
+    exit_code = 2
 
 
 class RefusedError(ProcmanError):

@@ -20,7 +20,7 @@ _HERE = {"x86_64": 62, "aarch64": 183, "riscv64": 243}
 
 
 def why_not(path: str) -> str:
-    """Why this file cannot be executed, as the end of a sentence about it; empty where nothing of it shows why."""
+    """Why this file cannot be executed, as the end of a sentence about it; empty if nothing about it shows why."""
     try:
         with open(path, "rb") as file:
             head = file.read(HEAD)
@@ -38,7 +38,7 @@ def _without_reading(path: str) -> str:
         os.stat(path)
     except FileNotFoundError:
         return (
-            f"it is a link to {os.readlink(path)}, which is not there"
+            f"it is a link to {os.readlink(path)}, which does not exist"
             if os.path.islink(path)
             else "there is no such file"
         )
@@ -65,7 +65,7 @@ def _of_script(head: bytes) -> str:
         return ""
     interpreter = os.fsdecode(words[0])
     if not os.path.exists(interpreter):
-        return f"its first line names the interpreter {interpreter}, which is not there"
+        return f"its first line names the interpreter {interpreter}, which does not exist"
     if os.path.isdir(interpreter) or not os.access(interpreter, os.X_OK):
         return f"its first line names the interpreter {interpreter}, which is not executable"
     return ""
@@ -78,5 +78,5 @@ def _of_binary(head: bytes) -> str:
     found = _LOADER.search(head)
     loader = os.fsdecode(found[1]) if found else ""
     if loader and not os.path.exists(loader):
-        return f"it needs the loader {loader}, which is not there: it was built for another system or C library"
+        return f"it needs the loader {loader}, which does not exist: it was built for another system or C library"
     return ""

@@ -212,7 +212,7 @@ def test_a_word_that_is_like_no_verb_has_no_hint(word):
         ("-v", "`procman --version` prints it"),
         (
             "-n",
-            "it stays in the foreground, as service managers want it; --detach sends it to the background",
+            "it stays in the foreground, as service managers expect; --detach sends it to the background",
         ),
     ],
 )
@@ -326,7 +326,7 @@ def test_all_is_no_name_and_the_way_to_all_is_told(args, hint):
     [
         ("start Procfile.dev", "-f names a file: `procman start -f Procfile.dev`"),
         ("check ./Procfile", "-f names a file: `procman check -f ./Procfile`"),
-        ("start web,worker", "write blanks between the types: `procman start web worker`"),
+        ("start web,worker", "separate the types with spaces: `procman start web worker`"),
         ("Procfile", "`procman start -f Procfile` runs what it says"),
         ("./Procfile.dev", "`procman start -f ./Procfile.dev` runs what it says"),
     ],

@@ -117,7 +117,7 @@ def test_only_the_terminal_of_the_one_who_types_is_asked_questions(person):
 
 def test_a_gap_is_told(person):
     at = person(kept=100_000, told=[output("\x1b[cnew.", missed=100_000)])
-    assert "100000 bytes of output are left out" in at.sees("new.")
+    assert "100000 bytes of output are skipped" in at.sees("new.")
 
 
 def test_what_was_not_taken_is_typed_again_once_there_is_room(person):
@@ -144,7 +144,7 @@ def test_somebody_else_was_faster(person):
     at.sees("[procman: cannot type into web.1: pid 4242 (since ")
     at.script.answers["input"] = Taken(1)
     at.script.tell(KeyboardChanged(1, FREE))
-    at.sees("you may type into web.1: whoever did has detached]")
+    at.sees("you can type into web.1 now: the other client has detached]")
     at.types("z")
     assert at.has_typed(2) == b"z"
 

@@ -76,8 +76,8 @@ def test_without_a_type_that_is_scaled():
 
 
 def test_a_type_without_a_decision_yet():
-    assert table({}, NOW, ["job"]) == ["job: nothing is decided yet"]
-    assert table({"web": status_of(2, 20)}, NOW, ["job"])[-1] == "job: nothing is decided yet"
+    assert table({}, NOW, ["job"]) == ["job: no decision yet"]
+    assert table({"web": status_of(2, 20)}, NOW, ["job"])[-1] == "job: no decision yet"
 
 
 def test_the_last_hour_as_a_chart():
@@ -105,4 +105,4 @@ def test_many_instances_fit_into_eight_rows():
 
 
 def test_nothing_is_known_of_the_last_hour():
-    assert chart("web", [], NOW) == ["web: nothing is known of the last hour"]
+    assert chart("web", [], NOW) == ["web: no record of the last hour"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from procman.cli.show.formation import explanation, stages
+from procman.cli.show.plan import explanation, stages
 from procman.config.load import Options, load
 
 
@@ -160,7 +160,7 @@ def test_what_does_not_do_what_it_seems_to_is_told(explained, line, keys, told):
 def test_groups_are_told_with_what_a_crash_means(explained):
     text = explained(SHOP, "groups: {jobs: {members: [redis, worker], strategy: rest_for_one}}")
     assert (
-        "jobs one is restarted with those behind it: redis, worker more than 3 restarts in 60 s: all are failed" in text
+        "jobs one is restarted with those after it: redis, worker more than 3 restarts in 60 s: all are failed" in text
     )
     assert "2. worker when redis is ready, before it in its group" in text
 

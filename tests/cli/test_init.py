@@ -123,7 +123,7 @@ def test_nothing_is_written_over_a_file_that_is_there(procman, folder):
     (folder / "procman.yml").write_text("# mine\n")
     done = procman("init")
     assert done.code == 1
-    assert "cannot write procman.yml: it is there already" in done.err
+    assert "cannot write procman.yml: it already exists" in done.err
     assert sorted(path.name for path in folder.iterdir()) == ["package.json", "procman.yml"]
     assert (folder / "procman.yml").read_text() == "# mine\n"
 

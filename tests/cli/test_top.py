@@ -252,7 +252,7 @@ def test_it_says_that_procman_has_ended_and_then_leaves_with_three(two):
 def test_without_a_terminal_it_is_refused(procman, script):
     done = procman("top")
     assert done.code == 1
-    assert done.err.startswith("procman: cannot show a live screen: this is no terminal\n")
+    assert done.err.startswith("procman: cannot show a live screen: this is not a terminal\n")
 
 
 def test_without_textual_the_way_to_it_is_told(script):

@@ -82,3 +82,37 @@ def test_an_upgrade_is_not_refused_for_a_variable_of_another_version(shop):
     """The version that takes over would end the formation, or refuse to take it."""
     done = run(shop, "start", "--upgrade-check=0", PROCMAN_START_FROM_LATER="1")
     assert "PROCMAN_START_FROM_LATER" not in done.stderr
+
+
+SERVICE = {
+    "SERVICE_HOST": "10.0.0.1",
+    "SERVICE_PORT": "80",
+    "SERVICE_PORT_HTTP": "80",
+    "PORT": "tcp://10.0.0.1:80",
+    "PORT_80_TCP": "tcp://10.0.0.1:80",
+    "PORT_80_TCP_PROTO": "tcp",
+    "PORT_80_TCP_PORT": "80",
+    "PORT_80_TCP_ADDR": "10.0.0.1",
+    "PORT_53_UDP": "udp://10.0.0.1:53",
+}
+"""What Kubernetes sets for a Service, after its name."""
+
+
+@pytest.mark.parametrize("verb", ["start", "check"])
+@pytest.mark.parametrize("service", ["PROCMAN_START", "PROCMAN_START_WEB", "PROCMAN_CHECK"])
+def test_the_address_of_a_service_sets_no_option(tmp_path, verb, service):
+    (tmp_path / "Procfile").write_text("web: exit $(($PORT - 5000))\n")
+    done = run(tmp_path, verb, **{f"{service}_{name}": value for name, value in SERVICE.items()})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "5000" in done.stdout if verb == "check" else "is done: exit 0" in done.stdout
+
+
+def test_the_address_of_a_service_reaches_the_instances(tmp_path):
+    (tmp_path / "Procfile").write_text("web: env | grep ^PROCMAN_PORT\n")
+    set_ = {f"PROCMAN_{name}": value for name, value in SERVICE.items()}
+    done = run(tmp_path, "start", "--no-prefix", PROCMAN_PORT_OTHER="7000", **set_)
+    shown = [line for line in done.stdout.splitlines() if line.startswith("PROCMAN_PORT")]
+    ours = {name: value for name, value in set_.items() if name.startswith("PROCMAN_PORT")} | {
+        "PROCMAN_PORT_WEB": "5000"
+    }
+    assert sorted(shown) == sorted(f"{name}={value}" for name, value in ours.items())

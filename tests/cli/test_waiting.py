@@ -137,7 +137,7 @@ def test_with_a_timeout_it_also_waits_for_procman_itself(procman, nobody):
     done = procman("wait", "--timeout", "0.01")
     assert done.code == 124
     assert done.err == (
-        f"procman: cannot wait longer than 0.01 s: cannot reach procman: none runs for {nobody}\n"
+        f"procman: cannot wait longer than 0.01 s: cannot reach procman: no procman runs for {nobody}\n"
         "procman: start it with `procman start`\n"
     )
 

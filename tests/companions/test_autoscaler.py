@@ -25,6 +25,7 @@ from procman.companions.autoscaler.store import (
     Point,
     remembered,
 )
+from procman.companions.program import CompanionFaults
 from procman.core.autoscale import replay
 from procman.core.autoscale_settings import Autoscale
 from procman.core.demand import Because, Bounds, Decided, Measure, MetricRule, Pace, ReplicaState, ScalingRule
@@ -99,7 +100,9 @@ class World:
     def start(self, samplers=()):
         """As after a kill."""
         scaled = ScaledType(self.rule, (MetricReader("queue", self.gauge, 5.0),), lambda now: self.window, samplers)
-        around = Surroundings(lambda: self.now, self.wall, lambda: None, self.lines.append, patience=60.0)
+        around = Surroundings(
+            lambda: self.now, self.wall, lambda: None, CompanionFaults(self.lines.append, {}), patience=60.0
+        )
         self.scaler = Autoscaler(self.fleet, {"web": scaled}, self.store, around, **self.more)
         self.scaler.restore()
 
@@ -215,7 +218,7 @@ def test_a_dry_run_changes_nothing_and_shows_what_it_would_do(tmp_path):
     world.gauge.value = 60
     world.run(60)
     assert world.fleet.count == 1
-    assert world.store.status().types["web"].decided.decision.count == 5
+    assert world.scaler.status.types["web"].decided.decision.count == 5
 
 
 def test_a_pause_holds_until_it_is_taken_back_also_over_a_kill(world):
@@ -409,7 +412,9 @@ def test_types_share_the_memory_that_is_free(tmp_path, starting, free, counts):
     types = {
         name: ScaledType(rule, (MetricReader("queue", world.gauge, 5.0),), lambda now: None) for name in fleet.counts
     }
-    around = Surroundings(lambda: world.now, world.wall, lambda: free, world.lines.append, patience=60.0)
+    around = Surroundings(
+        lambda: world.now, world.wall, lambda: free, CompanionFaults(world.lines.append, {}), patience=60.0
+    )
     Autoscaler(fleet, types, world.store, around).step()
     assert list(fleet.counts.values()) == counts
 
@@ -432,7 +437,9 @@ def test_a_metric_that_hangs_holds_up_its_own_type_only(tmp_path, count):
         "worker": ScaledType(rule, (MetricReader("queue", Hanging(), 600.0),), lambda now: None),
         "web": ScaledType(rule, (MetricReader("queue", world.gauge, 600.0),), lambda now: None),
     }
-    around = Surroundings(lambda: world.now, world.wall, lambda: None, world.lines.append, patience=0.01)
+    around = Surroundings(
+        lambda: world.now, world.wall, lambda: None, CompanionFaults(world.lines.append, {}), patience=0.01
+    )
     world.scaler = Autoscaler(fleet, types, world.store, around)
 
     def stepped_until(reached):

@@ -14,10 +14,10 @@ from procman.companions.balancer.answers import HaproxyError, Refusal
 from procman.companions.balancer.building import target_of
 from procman.companions.balancer.fleet import BalancedInstance
 from procman.companions.balancer.haproxy import HaproxyBackend, StepResult
-from procman.companions.balancer.loop import BalancerLoop
+from procman.companions.balancer.loop import BalancerLoop, StepFaults
 from procman.companions.balancer.planning import BackendSpec
+from procman.companions.balancer.runtime import former_workers
 from procman.companions.balancer.template import FileOutput, JinjaTemplate, TemplateFile, run
-from procman.companions.balancer.workers import former_workers
 from procman.core.balancer_settings import Balancer, HaproxyBalancer
 from procman.errors import ConfigError, ProcmanError
 
@@ -338,12 +338,9 @@ def test_agent_checks_are_answered_on_a_socket_once_it_is_known_who_is_there():
     target = target_of("web", Balancer(haproxy=HaproxyBalancer(agent=f"127.0.0.1:{port}")))
     with pytest.raises(ConnectionRefusedError):
         asked(port)
-    try:
-        for instances, told in (((web(1),), b"ready up\n"), ((web(1, draining=True),), b"drain\n"), ((), b"down\n")):
-            assert target.step(instances, 0.0) == StepResult()
-            assert asked(port) == told
-    finally:
-        target.close()
+    for instances, told in (((web(1),), b"ready up\n"), ((web(1, draining=True),), b"drain\n"), ((), b"down\n")):
+        assert target.step(instances, 0.0) == StepResult()
+        assert asked(port) == told
 
 
 def test_a_port_that_is_taken_is_a_fault():
@@ -394,7 +391,7 @@ def test_the_loop_brings_all_in_step_and_releases_who_has_left():
     haproxy = FakeHaproxy(slot(1), slot(2))
     other = replace(web(1), name="api.1", type="api", port=9)
     fleet, lines = FakeFleet(web(1), web(2), other), []
-    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, lines.append)
+    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, StepFaults(lines.append, {}))
     loop.step()
     assert haproxy.serving() == {20011, 20012}
     fleet.instances = [web(1), web(2, draining=True)]
@@ -407,7 +404,7 @@ def test_the_loop_brings_all_in_step_and_releases_who_has_left():
 def test_a_fault_is_said_once_and_that_it_is_over_once():
     haproxy = FakeHaproxy(slot(1))
     fleet, lines = FakeFleet(web(1)), []
-    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, lines.append)
+    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, StepFaults(lines.append, {}))
     haproxy.broken = hung()
     for _ in range(3):
         loop.step()
@@ -422,7 +419,7 @@ def test_a_fault_is_said_once_and_that_it_is_over_once():
 
 def test_a_type_whose_settings_cannot_be_used_stays_a_fault():
     fleet = FakeFleet(web(1))
-    loop = BalancerLoop(fleet, {}, lambda: 0.0, lambda _line: None, {"api": "cannot read the template"})
+    loop = BalancerLoop(fleet, {}, lambda: 0.0, StepFaults(print, {"api": "api: cannot read the template"}))
     loop.step()
     assert fleet.reported == ["api: cannot read the template"]
 
@@ -431,6 +428,6 @@ def test_while_procman_does_not_answer_nothing_is_taken_out_of_service():
     haproxy = FakeHaproxy(slot(1, 20011, maintenance=False))
     fleet = FakeFleet(web(1))
     fleet.broken = ProcmanError("cannot reach procman")
-    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, lambda line: None)
+    loop = BalancerLoop(fleet, {"web": backend_of(haproxy)}, lambda: 0.0, StepFaults(print, {}))
     assert loop.step() > 0
     assert haproxy.serving() == {20011}

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from procman.companions.balancer.answers import BackendServer, HaproxyError, Refusal
-from procman.companions.balancer.planning import BackendSpec, Endpoint, Keeping, included, keeping_of, plan
+from procman.companions.balancer.fleet import BalancedInstance
+from procman.companions.balancer.planning import BackendSpec, included, plan, slots_of
 
-SLOTS = BackendSpec(name="web", type="web", prefix="web")
-DYNAMIC = replace(SLOTS, keeping=Keeping.DYNAMIC)
+BACKEND = BackendSpec(name="web", type="web", prefix="web")
 
 
-def at(number, *, serves=True, hurried=False):
-    return Endpoint(name=f"web.{number}", port=20010 + number, serves=serves, hurried=hurried)
+def at(number, *, serves=True):
+    return BalancedInstance(name=f"web.{number}", type="web", generation=1, port=20010 + number, ready=serves)
 
 
 def server(number, port=None, *, maintenance=False, drain=False, used=0):
@@ -65,13 +65,6 @@ SLOT_TABLE = {
         ("web.1",),
     ),
     "drained, it goes": ([LEAVING], [slot(1, 20011, **READY, drain=True)], ["web1 state maint"], ("web.1",), ()),
-    "its time is over, it goes with its connections": (
-        [at(1, serves=False, hurried=True)],
-        [slot(1, 20011, **READY, drain=True, used=3)],
-        ["web1 state maint"],
-        ("web.1",),
-        (),
-    ),
     "who was never there is gone": ([LEAVING], [slot(1)], [], ("web.1",), ()),
     "who is in maintenance is gone": ([LEAVING], [slot(1, 20011)], [], ("web.1",), ()),
     "nobody's address goes at once": ([], [slot(1, 20011, **READY, used=3)], ["web1 state maint"], (), ()),
@@ -102,21 +95,27 @@ SLOT_TABLE = {
 @pytest.mark.parametrize("name", SLOT_TABLE)
 def test_slots_are_told(name):
     wanted, slots, commands, gone, draining = SLOT_TABLE[name]
-    planned = plan(SLOTS, wanted, slots)
+    planned = plan(BACKEND, wanted, slots)
     assert [c.removeprefix("set server web/") for c in planned.commands] == commands
     assert (planned.gone, planned.draining) == (gone, draining)
 
 
+def test_whose_time_is_over_goes_with_its_connections():
+    planned = plan(BACKEND, [LEAVING], [slot(1, 20011, **READY, drain=True, used=3)], {"web.1"})
+    assert planned.commands == ("set server web/web1 state maint",)
+    assert planned.gone == ("web.1",)
+
+
 def test_who_finds_no_slot_is_named():
-    planned = plan(SLOTS, [at(1), at(2), at(3)], [slot(1, 20011, maintenance=False), slot(2)])
+    planned = plan(BACKEND, [at(1), at(2), at(3)], [slot(1, 20011, maintenance=False), slot(2)])
     assert planned.homeless == ("web.3",)
 
 
 def test_what_is_not_ours_is_not_touched():
     spare = replace(slot(1, 9999, maintenance=False), name="spare")
     other = replace(slot(1, 9999, maintenance=False), backend="api")
-    assert plan(SLOTS, [], [spare, other]).commands == ()
-    assert plan(DYNAMIC, [], [spare, other, slot(1, 9999, maintenance=False)]).commands == ()
+    for ours in (slot(2), server(2, maintenance=True, used=1)):
+        assert plan(BACKEND, [], [spare, other, ours]).commands == ()
 
 
 DYNAMIC_TABLE = {
@@ -160,31 +159,28 @@ DYNAMIC_TABLE = {
 @pytest.mark.parametrize("name", DYNAMIC_TABLE)
 def test_dynamic_servers_are_told(name):
     wanted, servers, commands, gone = DYNAMIC_TABLE[name]
-    planned = plan(DYNAMIC, wanted, servers)
+    planned = plan(BACKEND, wanted, servers)
     assert list(planned.commands) == commands
     assert planned.gone == gone
 
 
 def test_without_a_check_none_is_enabled():
-    planned = plan(replace(DYNAMIC, options="weight 5"), [at(1)], [])
+    planned = plan(replace(BACKEND, options="weight 5"), [at(1)], [])
     assert planned.commands == ("add server web/web.1 127.0.0.1:20011 weight 5", "set server web/web.1 state ready")
 
 
 def test_an_address_of_version_six_is_written_in_brackets():
-    endpoint = Endpoint(name="web.1", host="::1", port=1234, serves=True)
-    assert "add server web/web.1 [::1]:1234 check" in plan(DYNAMIC, [endpoint], []).commands
-    assert "    server web.1 [::1]:1234 check\n" in included(DYNAMIC, [endpoint], ["balance roundrobin"])
+    endpoint = replace(at(1), host="::1", port=1234)
+    assert "add server web/web.1 [::1]:1234 check" in plan(BACKEND, [endpoint], []).commands
+    assert "    server web.1 [::1]:1234 check\n" in included(BACKEND, [endpoint], ["balance roundrobin"])
 
 
-def test_how_servers_are_kept_is_seen_in_the_backend():
-    assert keeping_of("web", "web", [slot(1)]) is Keeping.SLOTS
-    assert keeping_of("web", "web", [server(1)]) is Keeping.DYNAMIC
-    assert keeping_of("web", "web", [replace(slot(1), backend="api")]) is Keeping.DYNAMIC
-    assert keeping_of("web", "web", []) is Keeping.DYNAMIC
+def test_slots_are_seen_in_the_backend():
+    assert slots_of(BACKEND, [slot(1), server(2), replace(slot(3), backend="api")]) == [slot(1)]
 
 
 def test_a_written_backend_has_those_that_serve():
-    text = included(DYNAMIC, [at(1), at(2, serves=False)], ["balance roundrobin"])
+    text = included(BACKEND, [at(1), at(2, serves=False)], ["balance roundrobin"])
     assert text.split("\n")[1:] == [
         "backend web",
         "    balance roundrobin",
@@ -194,7 +190,7 @@ def test_a_written_backend_has_those_that_serve():
 
 
 endpoints = st.lists(
-    st.builds(at, st.integers(1, 6), serves=st.booleans(), hurried=st.booleans()),
+    st.builds(at, st.integers(1, 6), serves=st.booleans()),
     unique_by=lambda e: e.name,
     max_size=6,
 )
@@ -233,22 +229,23 @@ def carried_out(haproxy, command):
     return None
 
 
-@pytest.mark.parametrize("backend", [SLOTS, DYNAMIC], ids=lambda b: b.keeping.value)
+@pytest.mark.parametrize("present", [slots, servers], ids=["slots", "dynamic"])
 @given(data=st.data())
-def test_from_any_state_with_a_kill_at_any_command_it_comes_to_what_is_wanted(backend, data):
+def test_from_any_state_with_a_kill_at_any_command_it_comes_to_what_is_wanted(present, data):
     """Each round may break off after any command, as when the companion is killed; a new one begins from what is."""
     wanted = data.draw(endpoints)
-    haproxy = FakeHaproxy(*data.draw(slots if backend is SLOTS else servers))
+    overdue = {e.name for e in wanted if data.draw(st.booleans())}
+    haproxy = FakeHaproxy(*data.draw(present))
     before = {e.port for e in wanted if e.serves} & haproxy.serving()
     for left in (data.draw(st.integers(0, 6)), data.draw(st.integers(0, 6)), 99, 99, 99):
-        for command in plan(backend, wanted, haproxy.servers("web")).commands[:left]:
+        for command in plan(BACKEND, wanted, haproxy.servers("web"), overdue).commands[:left]:
             assert carried_out(haproxy, command) in {None, Refusal.EXISTS, Refusal.NO_SERVER, Refusal.CONNECTED}
-            if backend is SLOTS:
+            if present is slots:
                 assert before <= haproxy.serving()  # who serves and stays is never out of service
         for name, each in haproxy.all.items():
             if not each.serves:
                 haproxy.use(name, 0)
-    planned = plan(backend, wanted, haproxy.servers("web"))
+    planned = plan(BACKEND, wanted, haproxy.servers("web"), overdue)
     assert planned.commands == ()
     homeless = {e.port for e in wanted if e.name in planned.homeless}
     assert haproxy.serving() == {e.port for e in wanted if e.serves} - homeless

@@ -10,8 +10,8 @@ from answered import INFO, STAT, STATE, STATE_HEADER, USED
 from hypothesis import given
 from hypothesis import strategies as st
 
+from procman.companions.autoscaler.metrics.haproxy import COLUMNS
 from procman.companions.balancer.answers import (
-    BackendLoad,
     HaproxyError,
     Refusal,
     read_load,
@@ -25,7 +25,7 @@ from procman.companions.balancer.answers import (
 READERS = {
     "show servers state": (read_state, STATE),
     "show servers conn": (read_used, USED),
-    "show stat": (lambda answer: read_load(answer, "web"), STAT),
+    "show stat": (lambda answer: read_load(answer, "web", "scur"), STAT),
     "show info": (read_version, INFO),
     "show info for the pid": (read_pid, INFO),
 }
@@ -49,7 +49,7 @@ def test_connections_in_use_by_server():
 
 
 def test_the_row_of_a_backend_in_the_statistics():
-    assert read_load(STAT, "web") == BackendLoad(queue=3, sessions=12, rate=42)
+    assert [read_load(STAT, "web", column) for column in COLUMNS.values()] == [3, 12, 42]
 
 
 def test_the_version():
@@ -78,20 +78,20 @@ def test_answers_of_success(answer):
 REFUSALS = {
     "No such backend.": Refusal.NO_BACKEND,
     "No such server.": Refusal.NO_SERVER,
-    "Require 'backend/server'.": Refusal.BAD_ARGUMENT,
-    "'set server <srv> state' expects 'ready', 'drain' and 'maint'.": Refusal.BAD_ARGUMENT,
-    "'server' expects <name> and <addr>[:<port>] as arguments.": Refusal.BAD_ARGUMENT,
-    "unknown keyword 'bogus'.": Refusal.BAD_ARGUMENT,
+    "Require 'backend/server'.": Refusal.OTHER,
+    "'set server <srv> state' expects 'ready', 'drain' and 'maint'.": Refusal.OTHER,
+    "'server' expects <name> and <addr>[:<port>] as arguments.": Refusal.OTHER,
+    "unknown keyword 'bogus'.": Refusal.OTHER,
     "Already exists a server with the same name in backend.": Refusal.EXISTS,
     "Backend must use a dynamic load balancing to support dynamic servers.": Refusal.STATIC_ALGORITHM,
     "Only servers in maintenance mode can be deleted.": Refusal.NOT_IN_MAINTENANCE,
     "Server still has connections attached to it, cannot remove it.": Refusal.CONNECTED,
-    "This server cannot be removed at runtime due to other configuration elements pointing to it.": Refusal.REFERENCED,
+    "This server cannot be removed at runtime due to other configuration elements pointing to it.": Refusal.OTHER,
     "Cannot attach server : no id left in proxy": Refusal.NO_ID_LEFT,
     "Health check was not configured on this server, cannot enable.": Refusal.NO_CHECK,
     "Agent was not configured on this server, cannot enable.": Refusal.NO_CHECK,
-    "Invalid addr '999.1.1.1' by 'stats socket command'": Refusal.BAD_ADDRESS,
-    "Update for the current server address family is only supported through configuration file": Refusal.BAD_ADDRESS,
+    "Invalid addr '999.1.1.1' by 'stats socket command'": Refusal.OTHER,
+    "Update for the current server address family is only supported through configuration file": Refusal.OTHER,
     "Permission denied": Refusal.FORBIDDEN,
     "Permission denied!": Refusal.FORBIDDEN,
     "Unknown command, but maybe one of the following ones is a better match:\n  show fd": Refusal.UNKNOWN_COMMAND,
@@ -145,7 +145,7 @@ def test_half_a_list_of_servers_is_an_error(answer):
 
 def test_a_backend_that_has_no_statistics_is_named():
     with pytest.raises(HaproxyError, match="nope"):
-        read_load(STAT, "nope")
+        read_load(STAT, "nope", "scur")
 
 
 def error_of(reader, answer):
@@ -186,7 +186,7 @@ def test_every_version_is_read(version):
     states = [(s.name, s.port, s.maintenance, s.drain) for s in read_state(answers["show servers state"])]
     assert states[:2] == [("web1", 20001, False, False), ("web2", 20002, False, True)]
     assert len(states) == len(read_used(answers["show servers conn"])) == 5
-    assert read_load(answers["show stat"], "web").sessions == 0
+    assert read_load(answers["show stat"], "web", "scur") == 0
     assert "{}.{}".format(*read_version(answers["show info"])) == version
     assert read_pid(answers["show info"]) > 0
 

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from procman.companions.autoscaler.machine import free_memory, own_cgroup
-from procman.companions.balancer.files import write_whole
+from procman.companions.files import write_whole
 from procman.errors import ProcmanError
 
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    8000000 kB\n"
@@ -47,11 +47,11 @@ def test_the_cgroup_of_this_process_is_named_by_its_listing(tmp_path):
 
 def test_a_file_is_written_whole_and_keeps_its_mode(tmp_path):
     path = tmp_path / "run" / "file"
-    assert write_whole(str(path), "one\n")
+    assert write_whole(str(path), b"one\n")
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     path.chmod(0o600)
-    assert not write_whole(str(path), "one\n")
-    assert write_whole(str(path), "one\ntwo\n")
+    assert not write_whole(str(path), b"one\n")
+    assert write_whole(str(path), b"one\ntwo\n")
     assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("one\ntwo\n", 0o600)
     assert [each.name for each in path.parent.iterdir()] == ["file"]
 
@@ -59,4 +59,4 @@ def test_a_file_is_written_whole_and_keeps_its_mode(tmp_path):
 def test_a_folder_that_cannot_be_made_is_an_error_with_its_path(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(ProcmanError, match="cannot write"):
-        write_whole(str(tmp_path / "run" / "file"), "x")
+        write_whole(str(tmp_path / "run" / "file"), b"x")

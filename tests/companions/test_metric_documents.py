@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from waiting import is_gone, until
 
+from procman.companions.autoscaler.building import KINDS, gauge_of
 from procman.companions.autoscaler.fleet import TypeSeen
 from procman.companions.autoscaler.metrics import ReadingError, number
 from procman.companions.autoscaler.metrics.command import CommandGauge
@@ -23,7 +24,6 @@ from procman.companions.autoscaler.metrics.documents import (
     read_selector,
     sample_sum,
 )
-from procman.companions.autoscaler.metrics.registry import KINDS, gauge_of
 from procman.companions.autoscaler.metrics.web import HttpGauge, PrometheusGauge
 from procman.core import autoscale_settings
 from procman.core.autoscale_settings import HttpSource, Metric, PrometheusSource

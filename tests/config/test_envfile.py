@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from env_values import merge, parse_env
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procman.config.envfile import MAX_VALUE, merge, parse_env, read_assignments
+from procman.config.envfile import MAX_VALUE, read_assignments
 
 CASES = json.loads((Path(__file__).parent.parent / "cases" / "env.json").read_text())
 
@@ -183,7 +184,10 @@ def run(code: str, **environ: str) -> str:
     return done.stdout + done.stderr
 
 
-READ = "from procman.config.envfile import parse_env; print(parse_env(b'A=${B:-1}', '.env', {}))\n"
+READ = (
+    "from procman.config.envfile import layer_over, read_assignments\n"
+    "print(layer_over(read_assignments(b'A=${B:-1}', '.env')[0], {}))\n"
+)
 
 
 def test_the_rest_of_dotenv_can_be_imported_after_a_file_was_read():

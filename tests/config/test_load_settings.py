@@ -190,10 +190,10 @@ def test_a_pattern_that_begins_with_a_slash_is_refused(folder):
 @pytest.mark.parametrize(
     ("present", "hint"),
     [
-        ("Procfile.dev", "Procfile.dev is there: name it by `-f Procfile.dev`"),
-        ("procfile", "procfile is there: name it by `-f procfile`"),
-        ("PROCFILE", "PROCFILE is there: name it by `-f PROCFILE`"),
-        ("Procfile.txt", "Procfile.txt is there: name it by `-f Procfile.txt`"),
+        ("Procfile.dev", "Procfile.dev exists: name it with `-f Procfile.dev`"),
+        ("procfile", "procfile exists: name it with `-f procfile`"),
+        ("PROCFILE", "PROCFILE exists: name it with `-f PROCFILE`"),
+        ("Procfile.txt", "Procfile.txt exists: name it with `-f Procfile.txt`"),
         ("other", "run procman in the project's folder or say -f FILE; `procman init` writes a Procfile"),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_procfile_under_nearly_its_name_is_named_in_the_hint(folder, present, 
 
 
 def test_the_hint_for_a_file_named_with_f_is_about_that_file(folder):
-    hint = "-f names a Procfile; a line of it is such as 'web: python app.py'"
+    hint = "-f names a Procfile; a line of it looks like 'web: python app.py'"
     assert faults_of(Options(procfile="nope"))[0].endswith(f"no such file or directory ({hint})")
     assert faults_of(Options(procfile="."))[0].endswith(f"is a directory ({hint})")
 

@@ -211,6 +211,15 @@ def test_a_one_off_has_the_settings_of_its_type_and_no_port(folder):
     )
 
 
+def test_a_one_off_in_a_worker_finds_the_ports_of_the_formation_and_not_its_own_as_the_base(folder):
+    """`procman run` in worker.1 of `start -p 6000`."""
+    write(folder, env="URL=http://localhost:${PORT}\nAPI=${PROCMAN_PORT_WORKER}\n")
+    around = {"PORT": "6100", "PROCMAN_PORT_WEB": "6000", "PROCMAN_PORT_WORKER": "6100"}
+    inputs = load_one_off(Options(), around, "bash")
+    assert inputs.ports == {"PROCMAN_PORT_WEB": "6000", "PROCMAN_PORT_WORKER": "6100"}
+    assert inputs.env == {"URL": "http://localhost:6000", "API": "6100"}
+
+
 def test_a_one_off_may_be_no_type(folder):
     ports = {"PROCMAN_PORT_WEB": "5000", "PROCMAN_PORT_WORKER": "5100"}
     assert load_one_off(Options(), {"A": "1"}, "bash") == OneOffInputs(None, {"A": "1"}, str(folder), ports)

@@ -17,7 +17,7 @@ def answer(text):
 @pytest.mark.parametrize(
     ("text", "line", "said", "hint"),
     [
-        ("processes:\n\tweb: {}\n", 2, "there is a tab in it", "indent with blanks, not with tabs"),
+        ("processes:\n\tweb: {}\n", 2, "there is a tab in it", "indent with spaces, not with tabs"),
         (
             "processes:\n    web: {}\n  worker: {}\n",
             3,
@@ -36,7 +36,7 @@ def answer(text):
         ("processes: {web: {env: {A: @foo}}}\n", 1, "found character '@'", "put the value into quotation marks"),
         ("processes: {web: {cwd: `pwd`}}\n", 1, "found character '`'", "put the value into quotation marks"),
         ('processes: {web: {cwd: "C:\\tmp\\q"}}\n', 1, "found unknown escape character", "write \\\\ for a backslash"),
-        ("formation: {web: 1}\n---\nformation: {}\n", 2, "it has a second document", "remove the line '---'"),
+        ("formation: {web: 1}\n---\nformation: {}\n", 2, "it contains a second document", "remove the line '---'"),
     ],
 )
 def test_a_mistake_of_syntax_is_said_in_plain_words_with_its_line(text, line, said, hint):
@@ -51,9 +51,9 @@ def test_a_mistake_of_syntax_is_said_in_plain_words_with_its_line(text, line, sa
     ("text", "hint"),
     [
         ("processes: [web]", "write the type and its settings: `processes: {web: {tty: true}}`"),
-        ("processes:\n  web:{}", "write a blank after the ':': `web: {}`"),
-        ("processes:\n  web:\n    tty:true", "write a blank after the ':': `tty: true`"),
-        ("formation:\n  web:2", "write a blank after the ':': `web: 2`"),
+        ("processes:\n  web:{}", "write a space after the ':': `web: {}`"),
+        ("processes:\n  web:\n    tty:true", "write a space after the ':': `tty: true`"),
+        ("formation:\n  web:2", "write a space after the ':': `web: 2`"),
         ("processes: {web: [a]}", "write its settings: `web: {tty: true}`; the command is in the Procfile"),
         ("processes: {web: sleep 1}", "write its settings: `web: {tty: true}`; the command is in the Procfile"),
         ("processes: {web: }", "indent what belongs to it, or leave the key out"),

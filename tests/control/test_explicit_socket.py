@@ -84,7 +84,8 @@ def test_a_planted_lock_file_of_an_explicit_socket_is_refused_and_not_written(ro
 
 
 @pytest.mark.parametrize(
-    "case", [("none/s", "No such file or directory"), ("n" * 200, "longer than"), ("file", "no socket is in its place")]
+    "case",
+    [("none/s", "No such file or directory"), ("n" * 200, "longer than"), ("file", "not a socket is in its place")],
 )
 def test_an_explicit_socket_that_cannot_be_used_is_refused(root, tmp_path, environ, claimed, case):
     name, why = case

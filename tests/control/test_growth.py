@@ -6,12 +6,12 @@ import json
 
 import msgspec
 import pytest
+from generator.protocol import json_schema
 
 from procman.control import first_version
 from procman.control.codec import encode_notification, encode_request, members
 from procman.control.messages import Happened, Hello, Ps
 from procman.control.methods import METHODS, NOTIFICATIONS, capabilities
-from procman.control.schema import json_schema
 from procman.core import wording
 from procman.core.events import Scale
 from procman.core.phases import Instance

@@ -58,8 +58,8 @@ def test_a_claim_listens_with_mode_0600_in_a_0700_folder(root, environ, claimed)
         assert os.umask(before) == 0
     assert (mode(made.place.socket), mode(made.place.lock)) == (0o600, 0o600)
     assert mode(Path(made.place.socket).parent) == 0o700
-    with sockets.connect(made.place.socket):
-        assert made.listener.accept()[0].close() is None
+    with contextlib.closing(sockets.connect(made.place.socket)) as peer:
+        assert sockets.peer_of(peer)[0] == os.getpid()
 
 
 def test_a_second_claim_is_refused_with_the_pid_of_the_first(root, environ, claimed):
@@ -242,12 +242,12 @@ def test_the_search_stops_at_the_first_folder_with_a_procfile(root, environ, cla
     (root / "inner" / "Procfile").write_text("web: true\n")
     with pytest.raises(NotRunningError) as error:
         find(str(below), None, environ)
-    assert error.value.message == f"cannot reach procman: none runs for {os.path.realpath(root / 'inner')}"
+    assert error.value.message == f"cannot reach procman: no procman runs for {os.path.realpath(root / 'inner')}"
     assert error.value.hint == "start it with `procman start`"
 
 
 def test_without_any_procman_the_folder_asked_from_is_named(root, environ):
-    with pytest.raises(NotRunningError, match=f"none runs for {os.path.realpath(root)}$"):
+    with pytest.raises(NotRunningError, match=f"no procman runs for {os.path.realpath(root)}$"):
         find(str(root), None, environ)
 
 
@@ -286,7 +286,7 @@ def test_an_override_wins_over_the_folder(root, tmp_path, environ, claimed):
 
 def test_an_override_on_which_nobody_listens_is_not_running(root, environ, claimed):
     claimed(root, environ)
-    with pytest.raises(NotRunningError, match="none listens on /nowhere"):
+    with pytest.raises(NotRunningError, match="nothing listens on /nowhere"):
         find(str(root), None, environ | {"PROCMAN_SOCKET": "/nowhere"})
 
 
@@ -330,5 +330,5 @@ def test_a_full_queue_of_connections_still_answers(tmp_path):
         listener.listen(0)
         with contextlib.suppress(BlockingIOError):
             while True:
-                waiting.enter_context(sockets.connect(str(tmp_path / "s"), timeout=0.01))
+                waiting.enter_context(contextlib.closing(sockets.connect(str(tmp_path / "s"), timeout=0.01)))
         assert sockets.answers(str(tmp_path / "s"), timeout=0.01)

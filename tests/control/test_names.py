@@ -1,5 +1,6 @@
 """One folder, one procman, whatever the environment says; and found by whatever leads to the folder."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -13,6 +14,7 @@ from procman.control.claim import Wanted, claim
 from procman.control.client import Client
 from procman.control.find import find
 from procman.control.places import logical, names_of, start_places
+from procman.control.sockets import listen
 from procman.errors import NotRunningError, RefusedError
 
 STRANGER = 65534
@@ -293,7 +295,7 @@ def test_two_users_in_the_folder_of_a_third_keep_nobody_away(open_root, run_by):
 
 @as_root
 def test_a_stranger_under_our_own_name_is_not_taken_for_procman(open_root, tmp_path, starts):
-    with names._bound(f"{names_of(str(open_root))[0]}/1002"):  # root listens there, where 1002 would
+    with contextlib.closing(listen(f"{names_of(str(open_root))[0]}/1002")):  # root listens there, where 1002 would
         answer = run_as(1002, lambda: claim(Wanted([], (str(open_root),))).names)
         assert "Refused" not in answer
         with pytest.raises(NotRunningError):

@@ -5,11 +5,11 @@ import json
 import jsonschema
 import msgspec
 import pytest
+from generator.protocol import json_schema
 
 from procman.control.codec import Error, Incoming, Request, encode_error, encode_request
 from procman.control.messages import LogsParams
 from procman.control.methods import METHODS, NOTIFICATIONS
-from procman.control.schema import json_schema
 from procman.core.events import Scale
 
 SCHEMA = jsonschema.Draft202012Validator(json_schema())

@@ -179,8 +179,8 @@ def test_why_says_what_it_is_for_and_what_it_reports():
     assert story.fleet.why("@watch.1", story.now + 2.0) == (
         "@watch.1 has been unhealthy for 2.0 s: no folder to watch",
         "it restarts the types whose files change",
-        "it tries again by itself: mend what it reports, nothing has to be restarted",
-        "until then no change of a file restarts anything",
+        "it tries again by itself: fix what it reports; nothing has to be restarted",
+        "until then changed files restart nothing",
         "`procman logs @watch.1` shows what it reported",
     )
 
@@ -192,7 +192,7 @@ def test_why_says_that_one_that_crashed_comes_back():
     assert state.startswith("@watch.1 has been in backoff for 0.0 s: exit 1")
     assert purpose == "it restarts the types whose files change"
     assert following.startswith("it is started again in ")
-    assert without == "until then no change of a file restarts anything"
+    assert without == "until then changed files restart nothing"
 
 
 def test_why_has_no_advice_for_one_that_works():

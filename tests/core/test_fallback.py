@@ -3,7 +3,6 @@
 from making import NOW, SUCCESS, essence, plan_of, spec_of, told
 
 from procman.core.actions import Finish, Publish, Refuse, Reply, SetTimer, Signal, SignalProcess, Target
-from procman.core.decider import Survivor
 from procman.core.events import (
     Adopted,
     Commanded,
@@ -20,6 +19,7 @@ from procman.core.events import (
     TimerFired,
 )
 from procman.core.fallback import GIVE_UP, KILL, Fallback
+from procman.core.survivor import Survivor
 from procman.core.timers import CrashLoopTimer, FallbackTimer, OrphansTimer, SlotTimer, WaitingLineTimer
 from procman.core.view import Kind
 

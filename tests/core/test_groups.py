@@ -385,7 +385,7 @@ def come_up(story: Story) -> None:
 def test_why_tells_that_one_is_to_be_stopped_in_its_turn():
     story = restarting()
     assert any(
-        "when those behind it in its group have stopped" in line for line in story.fleet.why("parse.1", story.now)
+        "when those after it in its group have stopped" in line for line in story.fleet.why("parse.1", story.now)
     )
 
 

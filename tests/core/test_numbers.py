@@ -211,12 +211,12 @@ def test_its_number_is_not_taken_while_it_is_on_its_way_out():
     ("count", "named", "message", "hint"),
     [
         (3, ("web.9",), "cannot remove web.9: there is no such instance", ""),
-        (4, ("web.1",), "cannot remove web.1: web=4 takes 0 of 4 away", "`procman scale web=3 --remove web.1` does"),
-        (5, ("web.1",), "cannot remove web.1: web=5 takes 0 of 4 away", "`procman scale web=3 --remove web.1` does"),
+        (4, ("web.1",), "cannot remove web.1: web=4 stops 0 of 4", "`procman scale web=3 --remove web.1` does"),
+        (5, ("web.1",), "cannot remove web.1: web=5 stops 0 of 4", "`procman scale web=3 --remove web.1` does"),
         (
             3,
             ("web.1", "web.2"),
-            "cannot remove web.1, web.2: web=3 takes 1 of 4 away",
+            "cannot remove web.1, web.2: web=3 stops 1 of 4",
             "`procman scale web=2 --remove web.1,web.2` does",
         ),
     ],

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from making import Story, finish_codes, of_type, plan_of, running, spawned_names, spec_of, told
+from making import Story, ask, finish_codes, of_type, plan_of, running, spawned_names, spec_of, told
 
 from procman.core.actions import Reply, SetTimer, Signal, SignalProcess, Target
-from procman.core.events import Adopted, Commanded, KillAsked, Orphaned, Restart, Shutdown, ShutdownAsked, TimerFired
+from procman.core.events import (
+    Adopted,
+    Commanded,
+    KillAsked,
+    Orphaned,
+    Restart,
+    Shutdown,
+    ShutdownAsked,
+    Stop,
+    TimerFired,
+)
 from procman.core.phases import Backoff, Down, Waiting
 from procman.core.policies import Dependency, Readiness, TcpProbe
+from procman.core.spec import OnEnd
 from procman.core.timers import OrphansTimer, SlotTimer, WaitingLineTimer
 from procman.core.view import Kind
 
@@ -181,6 +192,30 @@ def test_the_last_line_says_how_each_ended():
     story.happens(TERM)
     story.ends("web.2", 143, "TERM")
     assert told(story.ends("web.1", 0), Kind.FINISHED) == ["stopped: web.1 exit 0, web.2 SIGTERM"]
+
+
+def test_the_last_line_leaves_out_what_had_ended_before():
+    story = running({"web": 1, "job": 1, "other": 1, "back": 1})
+    story.ends("job.1", 0)
+    ask(story, Stop(("other.1",)))
+    story.ends("other.1", 143, "TERM")
+    story.ends("back.1", 3)
+    story.happens(TERM, after=0.1)
+    assert told(story.ends("web.1", 0), Kind.FINISHED) == ["stopped: web.1 exit 0, back.1 exit 3"]
+
+
+def test_the_last_line_names_all_where_all_ended_by_themselves():
+    story = running({"job": 2})
+    story.ends("job.2", 0)
+    story.now += 5.0
+    assert told(story.ends("job.1", 0), Kind.FINISHED) == ["stopped: job.1 exit 0, job.2 exit 0"]
+
+
+def test_the_last_line_names_the_one_whose_end_ended_everything():
+    story = running({"web": 1, "test": 1}, spec_of("test", on_end=OnEnd.EXIT))
+    story.ends("test.1", 4)
+    story.now += 1.0
+    assert told(story.ends("web.1", 143, "TERM"), Kind.FINISHED) == ["stopped: web.1 SIGTERM, test.1 exit 4"]
 
 
 def test_only_what_runs_is_counted_by_the_line_that_begins_a_stop():

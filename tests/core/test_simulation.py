@@ -130,7 +130,9 @@ class Formation(RuleBasedStateMachine):
     def is_extra(self, type_name: str, number: int) -> bool:
         """Whether it is the extra instance of a rollout that goes on."""
         formation = self.os.fleet._formation
-        return formation.desired.surge.get(type_name) == number and formation.rollouts.get(type_name) is not None
+        return (
+            formation.desired.surge.get(type_name) == number and formation.rollouts.running.get(type_name) is not None
+        )
 
     def was_aborted(self, type_name: str) -> bool:
         shown = {row.type: row.rollout for row in self.os.fleet.view(self.os.now).types}[type_name]
@@ -405,7 +407,7 @@ class Formation(RuleBasedStateMachine):
         if all(isinstance(i.phase, (Ready, Down, Done, Failed)) for i in slots):
             assert [i.index for i in slots] == self.numbers[name]
             assert all(i.spec == self.types[name] for i in slots if isinstance(i.phase, Ready))
-            assert self.os.fleet._formation.rollouts.get(name) is None
+            assert self.os.fleet._formation.rollouts.running.get(name) is None
 
     def check_settled(self, i: Instance) -> None:
         if i.unkillable:

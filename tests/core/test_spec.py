@@ -43,7 +43,7 @@ def test_a_variable_has_no_dash():
         (1, spec_of(), None),
         (MAX_COUNT, spec_of(), None),
         (MAX_COUNT + 1, spec_of(), "1000"),
-        (-1, spec_of(), "fewer than none"),
+        (-1, spec_of(), "fewer than 0"),
         (1, spec_of(max=1), None),
         (2, spec_of(max=1), "max"),
         (100, spec_of(port=5000), None),

@@ -71,7 +71,7 @@ def test_one_that_starts_again_says_how_the_runs_before_have_ended(crashes, told
         story.ends("web.1", 3)
         story.timer("web.1")
     story.spawned("web.1")
-    assert why(story)[1] == f"the run before ended: {told}"
+    assert why(story)[1] == f"the previous run ended: {told}"
     assert why(story)[2].startswith("not ready so far: ")
 
 

@@ -14,7 +14,6 @@ from msgspec.structs import fields
 from written import DOCS, ROOT, page
 
 from procman import errors
-from procman.app import usage
 from procman.cli import one_off, outcome
 from procman.cli.group import VERBS
 from procman.cli.show.instances import HEAD
@@ -114,7 +113,7 @@ def test_every_phase_is_documented():
 
 
 def test_every_exit_code_is_documented():
-    kinds = (errors.ProcmanError, errors.ConfigError, errors.RefusedError, errors.NotRunningError, usage.UsageError)
+    kinds = (errors.ProcmanError, errors.ConfigError, errors.RefusedError, errors.NotRunningError, errors.UsageError)
     codes = {0, 130, 141} | {kind.exit_code for kind in kinds}
     assert all(f"| {code} |" in page("reference/exit-codes.md") for code in codes)
     assert all(str(code) in (outcome.__doc__ or "") for code in codes)  # the list above is the program's own
@@ -159,7 +158,7 @@ def test_every_reference_of_where_to_find_it_leads_to_something():
     assert len(references) > 30
     assert {f"{path}:{name}" for path, name in references if not _is_there(path, name)} == set()
     folders = re.findall(r"(?:file|folder|module) in `([\w/]+)`", section)
-    assert len(folders) == 4
+    assert len(folders) == 5
     assert all((Path(str(files("procman"))) / folder).is_dir() for folder in folders)
 
 

@@ -8,11 +8,11 @@ import re
 import click
 import pytest
 import written
+from env_values import parse_env
 from generator import commands
 from written import ROOT, Block
 
 from procman.cli.group import VERBS, procman
-from procman.config.envfile import parse_env
 from procman.config.procfile import parse_procfile
 from procman.config.yamlfile import parse_settings
 

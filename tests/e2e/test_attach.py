@@ -126,7 +126,7 @@ def test_one_types_and_a_second_is_told_who(world: World, attach: Attach) -> Non
     first = attach("a.1")
     first.shows("^>>>")
     second = attach("a.1")
-    second.shows(rf"watching a\.1, as pid {first.child.pid} \(since [0-9:]+\) types there; Ctrl-\] detaches")
+    second.shows(rf"watching a\.1, because pid {first.child.pid} \(since [0-9:]+\) types there; Ctrl-\] detaches")
     second.type("x")
     second.shows(rf"cannot type into a\.1: pid {first.child.pid} ")
     first.type("40 + 2\r")
@@ -134,7 +134,7 @@ def test_one_types_and_a_second_is_told_who(world: World, attach: Attach) -> Non
     second.shows("^42$")
     first.type(LEAVE)
     first.shows("detached")
-    second.shows(r"you may type into a\.1: whoever did has detached")
+    second.shows(r"you can type into a\.1 now: the other client has detached")
     second.type("50 + 1\r")
     second.shows("^51$")
 

@@ -165,7 +165,7 @@ def test_output_can_be_piped_on(world: World) -> None:
     [
         (["b"], 1, "cannot find an instance 'b'"),
         (["a"], 1, "cannot attach to a: it has 2 instances"),
-        (["a.1", "--detach-keys", "f1"], 2, "'f1' is no key"),
+        (["a.1", "--detach-keys", "f1"], 2, "'f1' is not a key"),
     ],
 )
 def test_what_cannot_be_attached_to(world: World, args: list[str], code: int, said: str) -> None:

@@ -69,7 +69,7 @@ def test_a_scale_down_removes_the_one_that_is_named(two):
     assert [*two.ps()] == ["web.2"]
     refused = two.world.run("scale", "web=1", "--remove", "web.2")
     assert refused.code == 1
-    assert "cannot remove web.2: web=1 takes 0 of 1 away" in refused.err
+    assert "cannot remove web.2: web=1 stops 0 of 1" in refused.err
     assert "procman scale web=0 --remove web.2" in refused.err
 
 

@@ -372,7 +372,7 @@ def test_a_working_directory_that_vanishes_is_a_failed_start(world: World) -> No
     supervisor.expect(re.escape(str(world.folder / "sub")) + "$")
     shutil.rmtree(world.folder / "sub")
     os.kill(supervisor.pids()["a.1"], signal.SIGKILL)
-    supervisor.expect(r"a\.1 did not start: its folder .*sub is not there")
+    supervisor.expect(r"a\.1 did not start: its folder .*sub does not exist")
     world.file("sub/x", "")
     supervisor.expect(re.escape(str(world.folder / "sub")) + "$")
     assert all(map(alive, supervisor.pids().values()))

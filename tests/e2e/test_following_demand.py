@@ -60,7 +60,7 @@ def test_everything_can_be_asked_before_the_autoscaler_has_decided(world):
     asks(supervisor, "autoscale", "resume", "job")
     assert world.run("autoscale", "pause").out == "job: paused\n"
     assert world.run("autoscale", "resume").out == "job: follows demand again\n"
-    assert world.run("autoscale").out == world.run("autoscale", "job").out == "job: nothing is decided yet\n"
+    assert world.run("autoscale").out == world.run("autoscale", "job").out == "job: no decision yet\n"
     for words in (("autoscale", "pause", "other"), ("autoscale", "other"), ("scale", "other=2..3")):
         refused = world.run(*words)
         assert (refused.code, "other" in refused.err) == (1, True)

@@ -107,7 +107,7 @@ def _draw(world: World, evil: str, port: int) -> None:
     supervisor.up("b.1")
     (inside / "gone").rmdir()
     os.kill(supervisor.pids()["b.1"], signal.SIGKILL)
-    supervisor.expect(r"b\.1 did not start: its folder .*gone is not there")
+    supervisor.expect(r"b\.1 did not start: its folder .*gone does not exist")
     assert not CONTROLS & set(supervisor.seen)
     for args in (("ps",), ("ps", "--json"), ("scale", "c=1"), ("logs", "nobody")):
         done = world.run(*args, "-d", evil)

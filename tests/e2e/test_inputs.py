@@ -162,7 +162,7 @@ def test_in_a_folder_entered_through_a_link_every_verb_finds_the_same_project(wo
     world.start(cwd=world.folder / "app").up("web.1")
     assert ("1001" in world.run("check", **here).out) is bool(beside)
     ps = world.run("ps", **here)
-    assert (ps.code, f"none runs for {world.folder / 'home'}" in ps.err) == ((3, True) if beside else (0, False))
+    assert (ps.code, f"no procman runs for {world.folder / 'home'}" in ps.err) == ((3, True) if beside else (0, False))
 
 
 def test_in_a_folder_that_was_removed_every_verb_says_so(world: World) -> None:

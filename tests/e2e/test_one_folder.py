@@ -175,7 +175,7 @@ def test_a_reload_says_that_unchanged_types_run_in_the_earlier_release(world: Wo
     second = os.path.realpath(current)
     assert answer.splitlines() == [
         "reloaded; affects no instance",
-        f"the folder leads to {second} now; `procman restart` moves what still runs in the earlier one",
+        f"the folder now leads to {second}; `procman restart` moves what still runs in the earlier one",
     ]
     assert world.run("restart", "--wait", "-d", str(current)).code == 0
     supervisor.expect("from .*releases/2$")
@@ -241,7 +241,7 @@ def test_a_start_in_a_folder_that_was_removed_says_so_and_goes_on_in_the_one_of_
         assert world.run(*{"restart": ("restart", "web"), "scale": ("scale", "web=2")}[how], "-d", str(app)).code == 0
     supervisor.expect(rf"web\.\d did not start: its folder {app} was removed")
     world.file("app/Procfile", f"web: {UP}\n")
-    supervisor.expect(f"{app} is another folder now: what is started from now on runs there")
+    supervisor.expect(f"{app} is another folder now: new processes run there")
     supervisor.expect(rf"web\.\d .*up from {os.path.realpath(app)}$")
     assert "web." in world.run("ps", "-d", str(app)).out
 

@@ -164,5 +164,5 @@ def test_a_descriptor_that_is_no_state_is_refused(world: World, option: str) -> 
             done = world.run("start", f"{option}={fd}", pass_fds=[file.fileno()])
             assert (done.code, done.err) == (
                 1,
-                f"procman: cannot take over: descriptor {fd} is no state of a procman\n",
+                f"procman: cannot take over: descriptor {fd} is not the state of a procman\n",
             )

@@ -134,7 +134,7 @@ def test_a_daemon_that_hides_its_environment_next_is_its_instances_all_the_same(
 
 
 FILES = {
-    "no-interpreter": ("#!/nowhere/ruby\n", "its first line names the interpreter /nowhere/ruby, which is not there"),
+    "no-interpreter": ("#!/nowhere/ruby\n", "its first line names the interpreter /nowhere/ruby, which does not exist"),
     "windows": ("#!/bin/sh\r\necho hi\r\n", "its first line ends with a carriage return"),
     "a-text": ("#!./a-text\n", "Permission denied"),
 }

@@ -27,7 +27,7 @@ from procman.companions.balancer.answers import (
     read_version,
     refusal,
 )
-from procman.config.envfile import parse_env
+from procman.config.envfile import layer_over, read_assignments
 from procman.config.formation import parse_changes, parse_formation
 from procman.config.procfile import claimed_names, parse_procfile
 from procman.config.source import MAX_SIZE
@@ -214,9 +214,10 @@ def procfile(data: bytes) -> None:
 
 
 def envfile(data: bytes) -> None:
-    values, faults = parse_env(data[:MAX_SIZE], ".env", {"HOME": "/home/user", "A": "1"})
-    _messages(faults)
-    if not faults:
+    assignments, faults = read_assignments(data[:MAX_SIZE], ".env")
+    values, more = layer_over(assignments, {"HOME": "/home/user", "A": "1"})
+    _messages(faults + more)
+    if not faults + more:
         for name, value in values.items():
             assert name
             assert "=" not in name
@@ -277,7 +278,7 @@ def haproxy(data: bytes) -> None:
     """Whatever HAProxy's runtime API answers."""
     text = data.decode(errors="replace")
     said = []
-    for reader in (read_state, read_used, read_version, read_pid, lambda answer: read_load(answer, "web")):
+    for reader in (read_state, read_used, read_version, read_pid, lambda answer: read_load(answer, "web", "scur")):
         try:
             reader(text)
         except HaproxyError as error:

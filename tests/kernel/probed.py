@@ -37,7 +37,7 @@ class Bench:
         self.process: ProbedProcess | None = ProbedProcess(
             "web.1", 1, port, str(folder), "/", "/bin/sh", time.time(), lambda: env
         )
-        self.probes = Probes(self.reactor, self)
+        self.probes = Probes(self.reactor, self, self.probed_process)
 
     def post(self, event: Event) -> None:
         self.posted.append(event)

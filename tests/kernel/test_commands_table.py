@@ -36,7 +36,7 @@ def test_every_signal_of_the_system_is_known_by_name_and_number():
 def told(params):
     answers = []
     backend = Backend()
-    HANDLERS["signal"](SimpleNamespace(backend=backend), params, answers.append)
+    HANDLERS["signal"](SimpleNamespace(kernel=backend), params, answers.append)
     return answers[0], backend.commands
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from procman.core.spec import ProcessSpec
-from procman.kernel.process.descent import Descent
+from procman.kernel.process.descent import descendants
 from procman.kernel.process.process import Process
 
 FORKS = """
@@ -33,7 +33,7 @@ def test_all_descendants_are_found_and_nothing_else(besides: Sequence[int]) -> N
     child, grandchild = map(int, leader.stdout.readline().split())
     try:
         process = Process("a.1", 1, ProcessSpec(type="a", command="a", cwd="/"), leader.pid, 0.0)
-        found = Descent().of({leader.pid: process, **dict.fromkeys(besides, process)}, [leader.pid])
+        found = descendants({leader.pid: process, **dict.fromkeys(besides, process)}, [leader.pid])
         assert [(one.pid, one.parent, whose) for one, whose in found] == [
             (child, leader.pid, process),
             (grandchild, child, process),

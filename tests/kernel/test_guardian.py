@@ -8,7 +8,7 @@ import pytest
 
 from procman.core.spec import StopMode, StopPolicy
 from procman.kernel.process import ledger
-from procman.kernel.process.ledger import EntryKind, Escalation, Ledger
+from procman.kernel.process.ledger import EntryKind, Ledger
 from procman.kernel.survive import guardian
 from procman.kernel.survive.guardian import Asking, Family, Listed, Member, Record, call_at, next_deadline, read_table
 
@@ -198,7 +198,7 @@ def test_mode_leader_has_no_call():
 
 def test_the_guardian_reads_what_the_ledger_writes():
     made = Ledger("PROCMAN_INSTANCE=7-abc/")
-    made.note(10, EntryKind.LEADER, StopPolicy(signal="INT", grace=2.5, mode=StopMode.LEADER), Escalation(repeat=True))
+    made.note(10, EntryKind.LEADER, StopPolicy(signal="INT", grace=2.5, mode=StopMode.LEADER), repeat=True)
     made.note(11, EntryKind.ADOPTED, StopPolicy())
     made.note(12, EntryKind.ORPHAN, StopPolicy())
     made.forget(11)

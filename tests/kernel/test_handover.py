@@ -124,7 +124,7 @@ def test_a_file_that_somebody_may_still_change_is_refused() -> None:
 
 def test_a_descriptor_of_something_else_is_refused(tmp_path: Path) -> None:
     for fd in (os.open(tmp_path, os.O_RDONLY), os.open("/dev/null", os.O_RDONLY)):
-        assert refusal(fd).endswith("is no state of a procman")
+        assert refusal(fd).endswith("is not the state of a procman")
 
 
 def test_a_change_of_the_state_is_noticed() -> None:

@@ -134,7 +134,7 @@ def test_a_process_whose_output_cannot_be_read_is_killed_and_tried_again(tmp_pat
 
     def body() -> None:
         bench = Bench(tmp_path, "exec sleep 1000")
-        pipes = bench.kernel.output._reader._pipes
+        pipes = bench.kernel.output._reader.pipes
         register = pipes.register
 
         def refused_once(*args: object, **how: object) -> None:

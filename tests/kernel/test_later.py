@@ -62,7 +62,7 @@ def test_a_procman_at_rest_needs_no_file_and_no_descriptor_for_any_module_that_w
 later.keep_all(SOON, bytecode.hold)
 assert {*SOON} <= sys.modules.keys()
 held = {*bytecode._held}
-assert {"procman.app.save", "procman.core.why"} <= held
+assert {"procman.app.resume", "procman.core.why"} <= held
 assert not held & sys.modules.keys()
 bytecode._read = lambda source, cached: None
 sys.meta_path[:] = [bytecode._FINDER]

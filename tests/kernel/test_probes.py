@@ -393,7 +393,7 @@ def test_a_fifo_is_a_file_that_is_there(bench: Bench, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ready")
     bench.start(FileProbe("ready"))
     bench.turn(bench.answers)
-    assert bench.answers() == [(True, "file ready is there")]
+    assert bench.answers() == [(True, "file ready exists")]
 
 
 def test_a_file_must_be_newer_than_the_process(bench: Bench, tmp_path: Path) -> None:
@@ -404,7 +404,7 @@ def test_a_file_must_be_newer_than_the_process(bench: Bench, tmp_path: Path) -> 
     assert bench.answers()[0] == (False, "file pid is older than the process")
     (tmp_path / "pid").write_text("1")
     bench.turn(lambda: bench.answers()[-1][0])
-    assert bench.answers()[-1] == (True, "file pid is there")
+    assert bench.answers()[-1] == (True, "file pid exists")
 
 
 def test_a_file_that_is_not_there_is_named(bench: Bench) -> None:

@@ -5,11 +5,11 @@ import os
 
 import jsonschema
 import pytest
+from generator.protocol import json_schema
 from served import refuse, request
 
 from procman import __version__
 from procman.control import methods
-from procman.control.schema import json_schema
 from procman.core.actions import Reply
 from procman.core.events import Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.view import TypeView

@@ -159,10 +159,36 @@ def test_a_reader_that_has_gone_is_reported_once_and_lines_are_counted(reactor, 
     os.close(pipe[0])
     for _ in range(3):
         sink.write(b"lost\n")
-    assert [line for line in log.lines if "cannot write to standard output: Broken pipe" in line] == log.lines
+    assert [
+        line for line in log.lines if "cannot write to standard output: nobody reads it any more" in line
+    ] == log.lines
     assert len(log.lines) == 1
     assert sink.dropped == 15
     assert not sink.stalled
+
+
+def test_another_reader_of_a_named_pipe_gets_what_comes_then(reactor, log, tmp_path):
+    os.mkfifo(tmp_path / "out")
+    first = os.open(tmp_path / "out", os.O_RDONLY | os.O_NONBLOCK)
+    fd = os.open(tmp_path / "out", os.O_WRONLY)
+    sink = log.sink(reactor, fd)
+    sink.retry = 0.0
+    os.close(first)
+    sink.write(b"lost\n")
+    second = os.open(tmp_path / "out", os.O_RDONLY | os.O_NONBLOCK)
+    sink.write(b"kept\n")
+    assert os.read(second, 100) == b"procman: 1 line of output dropped (5 bytes)\nkept\n"
+    os.close(second)
+    os.close(fd)
+
+
+def test_a_socket_whose_other_end_has_gone_is_reported_as_a_pipe_is(reactor, log):
+    ours, other = socket.socketpair()
+    sink = log.sink(reactor, ours.fileno())
+    other.close()
+    sink.write(b"lost\n")
+    assert "nobody reads it any more" in log.lines[0]
+    ours.close()
 
 
 def test_a_reader_that_goes_while_the_output_is_stalled_frees_it(reactor, log, pipe):
@@ -172,7 +198,7 @@ def test_a_reader_that_goes_while_the_output_is_stalled_frees_it(reactor, log, p
     os.close(pipe[0])
     turn(reactor, lambda: not sink.stalled)
     assert log.lines[0] == "stalled"
-    assert "Broken pipe" in log.lines[1]
+    assert "nobody reads it any more" in log.lines[1]
     assert log.lines[2:] == ["flowing"]
     assert sink.dropped == 2 * (1 << 20) + len(b"queued\n") - sinks.PIPE_SIZE
 
@@ -283,6 +309,27 @@ def test_a_terminal_that_is_not_read_stalls_and_nothing_blocks(reactor, log):
     found = bytearray()
     turn(reactor, lambda: found.extend(os.read(master, 65536)) or len(found) == len(MANY))
     assert bytes(found) == MANY
+    sink.close()
+    os.close(master)
+    os.close(slave)
+
+
+def test_the_last_flush_lets_a_terminal_go_on_that_ctrl_s_has_stopped(reactor, log):
+    master, slave = pty.openpty()
+    sink = log.sink(reactor, slave)
+    os.write(master, b"\x13")
+    count = 0
+    while not sink.stalled:
+        sink.write(b"a line\n")
+        count += 1
+        assert count < 100_000
+    sink.write(b"the last\n")
+    sink.flush(time.monotonic() + 5)
+    assert sink.dropped == 0
+    found = b""
+    while not found.endswith(b"the last\r\n"):
+        found += os.read(master, 65536)
+    assert found.count(b"a line\r\n") == count
     sink.close()
     os.close(master)
     os.close(slave)

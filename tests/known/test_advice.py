@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from procman.config.keys import ProcessSection
 from procman.known.advice import TypeInput, advise
+from procman.known.programs import programs
 
 KEYS = ("restart", "stop", "stdin", "tty", "max", "ready", "depends_on")
+
+
+def test_every_advised_key_is_one_of_a_process_type() -> None:
+    advised = {rule.key.partition(".")[0] for program in programs() for rule in program.rules}
+    assert advised <= {"", *ProcessSection.__struct_fields__}
 
 
 def keyed(command: str, *written: str, count: int = 1) -> dict[str, object]:

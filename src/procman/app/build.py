@@ -1,21 +1,20 @@
 """Puts a procman together: reactor, output, kernel and server, connected to one another. Starts nothing and decides
 nothing.
 
-`run` builds a new one, `resume` one that continues after an upgrade.
+`run` builds a new one, or one that continues after an upgrade.
 """
 
 from __future__ import annotations
 
 import time
 from functools import cache, partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from procman.app import output
 from procman.app.inputs import locate_root, reload
-from procman.app.parts import ReloadInputs, RunningParts
-from procman.app.reach import Reach
+from procman.app.parts import Reach, ReloadInputs, RunningParts
 from procman.control.claim import Claim
 from procman.control.places import trace_file
 from procman.core.fleet import Fleet
@@ -34,43 +33,27 @@ from procman.text.lines import clean
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from procman.app import save
+    from procman.app import resume
     from procman.app.kept_counts import CountsFile
     from procman.app.options import OutputOptions
     from procman.core.spec import Plan
     from procman.kernel.output.logfiles import LogFiles
     from procman.kernel.output.sinks import FilesState
-    from procman.kernel.saved import Handover
 else:
-    save = later(__name__, "procman.app.save")
+    resume = later(__name__, "procman.app.resume")
 
 for each in (
     *("saved", "survive.handover", "survive.upgrading"),
-    *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.probing"),
+    *("process.holder", "process.listeners", "process.probes.attempts", "process.probes.polling"),
 ):
-    later(__name__, f"procman.kernel.{each}")  # what `save` imports is kept together with it
+    later(__name__, f"procman.kernel.{each}")  # what `resume` imports is kept together with it
 
 LAST_LINES = 10
-"""How many lines the client of a procman that ends while it starts in the background shows: nobody could read them later."""
+"""Lines that the client shows of a procman that ends while it starts in the background: nobody could read them later.
+"""
 
 FLUSH_WITHIN = 2.0
 """Seconds that writing the last lines to a slow reader may take."""
-
-
-if TYPE_CHECKING:
-
-    class PreviousProgram(Protocol):
-        """What the program before an upgrade has handed over."""
-
-        files: FilesState | None
-
-        def restore(self, history: History, output: Multiplexer) -> Handover:
-            """Fill the history and the output, and return what the kernel needs."""
-            ...
-
-        def go_on(self, server: LazyServer | None) -> None:
-            """The last step before it runs."""
-            ...
 
 
 def build(
@@ -78,9 +61,9 @@ def build(
     claimed: Claim | None,
     options: OutputOptions,
     inputs: ReloadInputs,
-    before: PreviousProgram | None = None,
+    before: resume.Restored | None = None,
 ) -> RunningParts:
-    """All parts, ready to run. Raises ProcmanError, with the claim released."""
+    """All parts, ready to run. `before` is what an upgrade handed over. Raises ProcmanError, with the claim released."""
     reactor = Reactor()
     files = _log_files(reactor, options, claimed, before.files if before is not None else None)
     history = History(limit_all=options.history * 1024 * 1024)
@@ -93,7 +76,7 @@ def build(
 
     settings = replace(
         _settings(reach, options, inputs),
-        upgrading=lambda: save.upgrading(parts),
+        upgrading=lambda: resume.upgrading(parts),
         keep=_keeper(claimed, inputs, plan.root, log),
     )
     if before is None:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from procman.app.usage import UsageError
 from procman.config.environment import inherited
 from procman.config.load import load
-from procman.errors import ConfigError, Fault, nearest
+from procman.errors import ConfigError, Fault, UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from procman.app.parts import ReloadInputs
-    from procman.app.reach import Reach
+    from procman.app.parts import Reach, ReloadInputs
     from procman.core.spec import Plan
 
 
@@ -84,11 +82,9 @@ def leads_elsewhere(path: str, descriptor: int) -> bool:
 
 
 def locate_root(inputs: ReloadInputs, reach: Reach, root: str) -> str:
-    """The present name of the folder that procman works in, so that what is started has its programs, its folder and PWD
-    in one place: `root`, as long as that leads there.
-
-    Only a reload goes on in another folder, except where this one was removed. Raises ConfigError where that is so, and
-    nothing has taken its name.
+    """The present name of the folder that procman works in: `root`, as long as that leads there. So a new process finds
+    its programs, its folder and PWD in one place. Only a reload moves procman to another folder, unless this one was
+    removed. Raises ConfigError if it was removed and nothing has taken its name.
     """
     try:
         if os.path.samestat(os.stat(root), os.fstat(inputs.root)):

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.config.formation import RequestedCounts, leaves_open, parse_formation
+from procman.config.formation import RequestedCounts, count_asked, parse_formation
 from procman.control.places import logical, state_files
 from procman.core.autoscale_settings import Autoscale, settings_of
 from procman.core.commands import AUTOSCALE
@@ -126,7 +126,7 @@ def with_kept(plan: Plan, counts: Mapping[str, int], options: Options, log: Call
     )
     kept = {}
     for name, count in counts.items():
-        if name not in plan.types or not leaves_open(name, asked):
+        if name not in plan.types or count_asked(name, asked) is not None:
             continue
         count = _within_bounds(plan, name, count)  # noqa: PLW2901  the count within the bounds
         refused = refuse_count(plan, name, count)

@@ -58,7 +58,7 @@ class OptionKind(Enum):
     TEXTS = auto()
     """Repeatable."""
     NAMES = auto()
-    """Repeatable; each may hold several, separated by commas or blanks."""
+    """Repeatable; each may hold several, separated by commas or spaces."""
     FLAG = auto()
     SWITCH = auto()
     """`--it` and `--no-it`; None where neither is given."""
@@ -209,7 +209,7 @@ def mebibytes(word: str) -> int:
 
 
 def split(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Names that are given one by one, or separated by commas or blanks."""
+    """Names that are given one by one, or separated by commas or spaces."""
     return tuple(name for value in values for name in value.replace(",", " ").split())
 
 

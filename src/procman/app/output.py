@@ -74,23 +74,25 @@ def headline(plan: Plan, claimed: Claim | None) -> str:
         )
         return f"procman {__version__} (pid {os.getpid()}): {counts_of(plan)}{reached}"
     counts = ", ".join(f"{name} {count}{_kept(plan, name)}" for name, count in plan.counts.items())
-    ports = [spec.port for spec in plan.types.values() if spec.port is not None]
-    where = f"; ports from {min(ports)}" if ports else ""
+    where = _ports_from(plan, "; ")
     reached = "; `procman ps` in another terminal" if claimed else NO_SOCKET.format(why_no_socket())
     return f"procman {__version__}: {counts}{where}{reached}"
 
 
 def counts_of(plan: Plan) -> str:
-    """Each type with its count and ports; a summary where they are more than a person reads."""
+    """Each type with its count and ports; a summary if there are more than a person reads."""
     if len(plan.counts) <= MOST_TYPES:
         return ", ".join(f"{_counted(plan, name, count)}{_kept(plan, name)}" for name, count in plan.counts.items())
-    ports = [spec.port for spec in plan.types.values() if spec.port is not None]
-    where = f", ports from {min(ports)}" if ports else ""
-    return f"{len(plan.counts)} types, {sum(plan.counts.values())} instances{where}"
+    return f"{len(plan.counts)} types, {sum(plan.counts.values())} instances{_ports_from(plan, ', ')}"
+
+
+def _ports_from(plan: Plan, after: str) -> str:
+    first = min((spec.port for spec in plan.types.values() if spec.port is not None), default=None)
+    return "" if first is None else f"{after}ports from {first}"
 
 
 def _kept(plan: Plan, name: str) -> str:
-    """A note on a count that was set at run time, and so is not that of the files."""
+    """A note on a count that was set at run time and differs from that of the files."""
     return " (kept)" if name in plan.kept else ""
 
 

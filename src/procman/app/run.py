@@ -16,29 +16,28 @@ from msgspec.structs import replace
 from procman.app import build, output
 from procman.app.inputs import refuse_companions, refuse_quiet, with_companions
 from procman.app.parts import ReloadInputs
-from procman.app.usage import UsageError
 from procman.config.load import Kept, load
 from procman.config.location import current_folder, note_of, search_upwards
 from procman.config.procfile import is_name
 from procman.control.claim import Claim, Wanted, claim
 from procman.control.places import logical, start_places
 from procman.core.spec import Plan
-from procman.errors import RefusedError
+from procman.errors import RefusedError, UsageError
 from procman.kernel import signals
 from procman.kernel.process import spawn
 
 if TYPE_CHECKING:
-    from procman.app.options import OutputOptions, StartOptions
+    from procman.app.options import StartOptions
 
 
 class Foreground(Protocol):
     """The process that has put procman into the background, as procman knows it."""
 
     def listens(self, claimed: Claim | None) -> None:
-        """Nothing can be refused any more; where procman listens."""
+        """Called when nothing can be refused any more, with the claim that procman listens on."""
 
     def has_ended(self, last: list[str]) -> None:
-        """The formation has ended; its last lines."""
+        """Called when the formation has ended, with its last lines."""
 
 
 Fork: TypeAlias = Callable[[Plan, Callable[[Foreground], int]], int]
@@ -78,17 +77,11 @@ def supervise(options: StartOptions, fork: Fork | None = None) -> int:
     return fork(plan, run) if fork is not None else run()
 
 
-def _absolute(output_options: OutputOptions) -> OutputOptions:
-    return (
-        output_options
-        if output_options.log_dir is None
-        else replace(output_options, log_dir=os.path.abspath(output_options.log_dir))
-    )
-
-
 def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, foreground: Foreground | None = None) -> int:
     """Claim the root and supervise there."""
-    output_options = _absolute(options.output)
+    output_options = options.output
+    if output_options.log_dir is not None:
+        output_options = replace(output_options, log_dir=os.path.abspath(output_options.log_dir))
     roots = (plan.root, logical(plan.root, inputs.environ))
     places = start_places(plan.root, options.socket, inputs.environ, options.name)
     try:
@@ -114,8 +107,17 @@ def _run(plan: Plan, inputs: ReloadInputs, options: StartOptions, foreground: Fo
     return code
 
 
+def take_over(fd: int) -> int:
+    """Take over from the previous program; returns the exit code. Raises RefusedError."""
+    from procman.app.resume import Restored  # noqa: PLC0415  only after an upgrade
+
+    spawn.close_on_exec()
+    taken = Restored(fd)
+    return build.run(build.build(taken.plan, taken.claimed, taken.output_options, taken.inputs, taken))
+
+
 def _as_kept(plan: Plan, inputs: ReloadInputs, claimed: Claim, *, forget: bool) -> Plan:
-    """With the counts that the procman before has kept, where they are wanted."""
+    """The plan with the counts that the previous procman kept, if they are wanted."""
     from procman.app.kept_counts import counts_file, with_kept  # noqa: PLC0415  only where counts are kept
 
     file = counts_file(claimed, inputs, plan.root, output.warn)

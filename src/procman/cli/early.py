@@ -72,8 +72,9 @@ PUT_OFF: dict[str, dict[str, object]] = {
     "msgspec.toml": {},
     "msgspec.yaml": {},
 }
-"""What msgspec imports for types that no value of procman has, or for formats that procman does not read with it; and what
-is known of it without loading it."""
+"""Modules that msgspec imports for types and formats that procman does not use with it, each with the attributes that
+are known without loading it.
+"""
 
 HIDDEN = "typing_extensions"
 """msgspec prefers it to `typing`, which has the same from Python 3.11 on. It loads `inspect`, which is 1.2 MB."""
@@ -102,11 +103,11 @@ def load_msgspec() -> None:
 
 
 def _put_off(name: str, known: dict[str, object]) -> ModuleType:
-    """Let imports of a module find one that loads the real one when it is asked for more than is known."""
+    """Let imports of a module find a stand-in, which loads the real module when it is asked for an unknown attribute."""
     module = sys.modules[name] = ModuleType(name)
 
     def load(attribute: str) -> object:
-        if attribute == "__path__":  # which `from … import` asks for first: it is no package
+        if attribute == "__path__":  # which `from … import` asks for first: it is not a package
             raise AttributeError(attribute)
         if sys.modules.get(name) is module:
             del sys.modules[name]

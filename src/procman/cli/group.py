@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from procman import __version__
-from procman.app.usage import UsageError
 from procman.cli.early import load_msgspec, loaded
+from procman.errors import UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -47,7 +47,7 @@ SECTIONS: dict[str, dict[str, Verb]] = {
         "upgrade": Verb("upgrade", "Replace the running procman with the installed version."),
         "shutdown": Verb("shutdown", "Stop everything and end procman."),
     },
-    "Look": {
+    "Inspect": {
         "ps": Verb("ps", "List the instances."),
         "why": Verb("why", "Explain the state of an instance."),
         "wait": Verb("wait", "Wait until instances are ready, done or stopped."),

@@ -51,7 +51,9 @@ def one_off(inputs: OneOffInputs, shell: str, words: tuple[str, ...]) -> OneOff:
 
 
 def takes_port(command: str) -> bool:
-    """Whether the command reads PORT, which a one-off has not, unless it says what to do without one (`${PORT:-80}`)."""
+    """Whether the command reads PORT, which a one-off does not have, unless it says what to do without one
+    (`${PORT:-80}`).
+    """
     return re.search(r"\$PORT\b|\$\{PORT\}", command) is not None
 
 
@@ -84,7 +86,7 @@ def execute(what: OneOff) -> NoReturn:
 
 
 def _why_not(program: str) -> str:
-    """Why a program that is there cannot be executed; empty where nothing of it shows why."""
+    """Why an existing program cannot be executed; empty if nothing about it shows why."""
     if "/" not in program or not os.path.lexists(program):
         return ""
     from procman.executables import why_not  # noqa: PLC0415  only on the way to an error
@@ -93,4 +95,4 @@ def _why_not(program: str) -> str:
 
 
 def _where(program: str, env: Mapping[str, str]) -> str:
-    return "" if "/" in program else f"it is no process type, and not in PATH ({env.get('PATH', os.defpath)})"
+    return "" if "/" in program else f"it is neither a process type nor in PATH ({env.get('PATH', os.defpath)})"

@@ -46,7 +46,7 @@ class TimeType(click.ParamType[float]):
 
 
 def read_time(value: str | float) -> float | None:
-    """Seconds; None for a word that is no time."""
+    """Seconds; None for a word that is not a time."""
     try:
         return float(value)
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.app.run import supervise
-from procman.app.usage import UsageError
+from procman.errors import UsageError
 
 if TYPE_CHECKING:
     from procman.app.options import StartOptions

@@ -61,10 +61,10 @@ NAME = click.option(
 
 
 def client_options(verb: Verb) -> Verb:
-    """Declares these options; the verb is called with `place: TargetOptions` instead."""
+    """Declares these options; the verb is called with `target: TargetOptions` instead."""
 
     @functools.wraps(verb)
     def call(root: str | None, socket: str | None, name: str, **values: Any) -> Any:  # noqa: ANN401  click's own types
-        return verb(place=TargetOptions(root, socket, name), **values)
+        return verb(target=TargetOptions(root, socket, name), **values)
 
     return ROOT(SOCKET(NAME(call)))

@@ -93,7 +93,7 @@ class Then(Struct, frozen=True):
 
 
 class _TerminatedError(BaseException):
-    """TERM has come, as Ctrl-C comes as KeyboardInterrupt."""
+    """TERM has arrived. (Ctrl-C arrives as KeyboardInterrupt.)"""
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

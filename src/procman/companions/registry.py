@@ -51,7 +51,7 @@ COMPANIONS = (
     Companion(
         "@watch",
         "watcher",
-        CompanionWords("it restarts the types whose files change", "until then no change of a file restarts anything"),
+        CompanionWords("it restarts the types whose files change", "until then changed files restart nothing"),
         option="watch",
         needs="watchfiles",
     ),
@@ -90,7 +90,7 @@ def wanted(plan: Plan, options: Collection[str], environ: Mapping[str, str]) -> 
 
 
 def spec_of(row: Companion, settings: Struct, root: str, environ: Mapping[str, str]) -> ProcessSpec:
-    """How it is run. `-P`: files in the application's folder, which is the current one, are no modules of procman's."""
+    """How it is run. `-P`: files in the application's folder, which is the current one, are not procman's modules."""
     words = [sys.executable, "-P", "-m", f"{__package__}.{row.program}"]
     return ProcessSpec(
         type=row.name,

@@ -1,14 +1,14 @@
 """Finds what is wrong with a value of procman.yml whose type is right.
 
-Each function is the `check` of a row in keys.py. One of them asks the file system whether a `cwd` is a folder; none
-opens a file.
+Each function is the `check` of a row in keys.py, for a key that was written. One of them asks the file system whether a
+`cwd` is a folder; none opens a file.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -22,16 +22,10 @@ from procman.errors import nearest
 from procman.text.signals import KNOWN
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from procman.config.policies import Complaint, SpecContext
-    from procman.config.sections import (
-        GroupSection,
-        HealthSection,
-        Needed,
-        ProbeWord,
-        ReadySection,
-        RecycleSection,
-        StopSection,
-    )
+    from procman.config.sections import Needed, ProbeWord, ReadySection, RecycleSection, StopSection
     from procman.core.autoscale_settings import Autoscale
     from procman.core.balancer_settings import Balancer
 
@@ -47,14 +41,14 @@ def variables(value: Mapping[str, str], _context: SpecContext) -> Iterator[Compl
             yield where, f"cannot use {brief(name)} as the name of a variable", ""
 
 
-def folder(value: str | UnsetType, context: SpecContext) -> Iterator[Complaint]:
-    if value is not UNSET and not os.path.isdir(absolute(value, context.root)):
+def folder(value: str, context: SpecContext) -> Iterator[Complaint]:
+    if not os.path.isdir(absolute(value, context.root)):
         hint = "" if os.path.isabs(value) else f"it is relative to {context.root}"
         yield "", f"cannot use {brief(value)}: no such folder", hint
 
 
-def patterns(value: tuple[str, ...] | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    for number, pattern in enumerate(() if value is UNSET else value):
+def patterns(value: tuple[str, ...], _context: SpecContext) -> Iterator[Complaint]:
+    for number, pattern in enumerate(value):
         if os.path.isabs(pattern):
             yield (
                 f"[{number}]",
@@ -77,9 +71,9 @@ def _signal(where: str, name: str | UnsetType) -> Iterator[Complaint]:
         yield where, f"cannot use {brief(name)}: no such signal", nearest(name, KNOWN)
 
 
-def probe(value: ProbeWord | ReadySection | HealthSection | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
+def probe(value: ProbeWord | ReadySection, _context: SpecContext) -> Iterator[Complaint]:
     """Check one probe and the keys that go with it."""
-    if value is UNSET or isinstance(value, Enum):
+    if isinstance(value, Enum):
         return
     named = probes_of(value)
     if not named:
@@ -100,29 +94,29 @@ def probe(value: ProbeWord | ReadySection | HealthSection | UnsetType, _context:
             yield ".log", f"cannot use {brief(value.log)} as a regular expression: {error}", ""
 
 
-def dependencies(value: tuple[str, ...] | dict[str, Needed] | UnsetType, context: SpecContext) -> Iterator[Complaint]:
+def dependencies(value: tuple[str, ...] | dict[str, Needed], context: SpecContext) -> Iterator[Complaint]:
     """Refuse unknown types, and a type that is named twice."""
-    names = () if value is UNSET else tuple(value)
+    names = tuple(value)
     for number, name in enumerate(names):
         where = f".{plain(name)}" if isinstance(value, dict) else f"[{number}]"
-        if name not in context.types | context.elsewhere:
+        if name not in context.types and name not in context.elsewhere:
             yield where, f"cannot find the process type {brief(name)}", nearest(name, context.types)
         elif name in names[:number]:
             yield where, f"cannot depend on {brief(name)} twice", "leave one of them out"
 
 
-def recycling(value: RecycleSection | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    if value is not UNSET and value.age is UNSET and value.memory is UNSET:
+def recycling(value: RecycleSection, _context: SpecContext) -> Iterator[Complaint]:
+    if value.age is UNSET and value.memory is UNSET:
         yield "", "cannot recycle: neither 'age' nor 'memory' is set", "such as age: 12h"
     for key in ("age", "memory"):
-        if value is not UNSET and getattr(value, key) == 0:
+        if getattr(value, key) == 0:
             yield f".{key}", "cannot use 0: every instance would be replaced at once", ""
 
 
-def sockets(value: str | dict[str, str] | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
+def sockets(value: str | dict[str, str], _context: SpecContext) -> Iterator[Complaint]:
     """Check the addresses, each of which may be given once, and their names (sd_listen_fds_with_names(3))."""
-    named = {"": value} if isinstance(value, str) else {} if value is UNSET else value
-    if value == {}:
+    named = {"": value} if isinstance(value, str) else value
+    if not named:
         yield "", "cannot use it without a socket", "such as tcp://127.0.0.1:8000"
     for name, address in named.items():
         where = f".{plain(name)}" if name else ""
@@ -147,74 +141,25 @@ def _refuse_address(address: str) -> str:
     return "" if host else "it names no host; 0.0.0.0 or [::] is every address"
 
 
-def autoscale(value: str | Autoscale | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    """Check `1..8`, and that the keys go together."""
-    if value is UNSET:
-        return
-    try:
-        settings = autoscale_settings.settings_of(value)
-    except ValueError as error:
-        yield "", f"cannot use {brief(str(value))}: {error}", "such as 1..8"
-    else:
-        yield from map(_complaint, autoscale_settings.faults_of(settings))
+def autoscale(value: str | Autoscale, _context: SpecContext) -> Iterator[Complaint]:
+    return _of_companion(autoscale_settings, value, "such as 1..8")
 
 
-def balancer(value: str | Balancer | UnsetType, _context: SpecContext) -> Iterator[Complaint]:
-    """Check the path of HAProxy's socket, and that the keys go together."""
-    if value is UNSET:
-        return
+def balancer(value: str | Balancer, _context: SpecContext) -> Iterator[Complaint]:
+    return _of_companion(balancer_settings, value, "such as run/haproxy.sock")
+
+
+def _of_companion(module: ModuleType, value: object, example: str) -> Iterator[Complaint]:
+    """Check that a short form (`1..8`) can be read, and that the keys of the section go together."""
     try:
-        settings = balancer_settings.settings_of(value)
+        settings = module.settings_of(value)
     except ValueError as error:
-        yield "", f"cannot use {brief(str(value))}: {error}", "such as run/haproxy.sock"
+        yield "", f"cannot use {brief(str(value))}: {error}", example
     else:
-        yield from map(_complaint, balancer_settings.faults_of(settings))
+        yield from map(_complaint, module.faults_of(settings))
 
 
 def _complaint(fault: tuple[str, str]) -> Complaint:
     where, what = fault
     text = what if what.startswith("cannot") else f"cannot use it: {what}"
     return (f".{where}" if where else ""), text, ""
-
-
-def group(value: GroupSection, types: Iterable[str], grouped: Mapping[str, str]) -> Iterator[Complaint]:
-    """Check one group. `grouped` maps each type of an earlier group to that group's name."""
-    if not value.members:
-        yield ".members", "cannot use a list without members", ""
-    for number, name in enumerate(value.members):
-        if name not in types:
-            yield f".members[{number}]", f"cannot find the process type {brief(name)}", nearest(name, types)
-        elif name in value.members[:number]:
-            yield f".members[{number}]", f"cannot name {brief(name)} twice", "leave one of them out"
-        elif name in grouped:
-            yield f".members[{number}]", f"cannot put {name} into two groups: {grouped[name]} has it", ""
-
-
-def cycle(needs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """A circle of types that wait for one another, with the first one repeated at the end; empty where all can start."""
-    done: set[str] = set()
-    for first in needs:
-        path: list[str] = []
-        found = _walk(first, needs, path, done)
-        if found:
-            return found
-    return ()
-
-
-def _walk(name: str, needs: Mapping[str, tuple[str, ...]], path: list[str], done: set[str]) -> tuple[str, ...]:
-    """Depth-first search without recursion: a thousand types may wait in a row."""
-    waiting = [(name, iter(needs.get(name, ())))]
-    path.append(name)
-    while waiting:
-        current, rest = waiting[-1]
-        following = next((one for one in rest if one not in done), None)
-        if following is None:
-            done.add(current)
-            waiting.pop()
-            path.pop()
-        elif following in path:
-            return (*path[path.index(following) :], following)
-        else:
-            path.append(following)
-            waiting.append((following, iter(needs.get(following, ()))))
-    return ()

@@ -39,18 +39,8 @@ _ESCAPED_DOLLAR = r"(?<!\\)((?:\\\\)*)\\\$"
 _SINGLE_QUOTED = r"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+)[^\S\r\n]*=[^\S\r\n]*'"
 """The start of a statement whose value is in single quotes (python-dotenv's own grammar)."""
 
-
 _NAME = r"(?a:[A-Za-z_]\w*)"
-"""What is taken for a variable's name in a reference to one that is not set."""
-
-
-def parse_env(
-    data: bytes, file: str, base: Mapping[str, str], *, override: bool = False
-) -> tuple[dict[str, str], list[Fault]]:
-    """The names that one file sets, each with the value that a child gets on top of the environment `base`."""
-    assignments, faults = read_assignments(data, file)
-    merged, more = merge(assignments, base, override=override)
-    return {assignment.name: merged[assignment.name] for assignment in assignments}, faults + more
+"""What counts as a variable's name in a reference to an unset variable."""
 
 
 def read_assignments(data: bytes, file: str) -> tuple[list[Assignment], list[Fault]]:
@@ -134,44 +124,28 @@ def _refuse(binding: Binding, statement: str) -> tuple[str, str] | None:
         return "cannot read the statement", "write NAME=value"
     if binding.key is None:
         return None
-    if binding.value is None:
-        # not shown: it may be a line of a key file
-        return ("cannot read the statement: it has no '='", "write NAME=value")
+    if binding.value is None:  # not shown: it may be a line of a key file
+        return "cannot read the statement: it has no '='", "write NAME=value"
     if "=" in binding.key or "\0" in binding.key:
         return f"cannot use {brief(binding.key)} as the name of a variable", ""
     if binding.key.endswith("+"):
-        name = binding.key[:-1]
-        return (
-            f"cannot use {brief(binding.key)} as the name of a variable",
-            f"to append, write {plain(name)}=${{{plain(name)}}}…",
-        )
+        name = plain(binding.key[:-1])
+        return f"cannot use {brief(binding.key)} as the name of a variable", f"to append, write {name}=${{{name}}}…"
     if "\0" in binding.value:
         return f"cannot set {brief(binding.key)}: its value holds a NUL", "no program can be given one: environ(7)"
     return None
 
 
-def merge(
-    assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool = False
-) -> tuple[dict[str, str], list[Fault]]:
-    """`base` with the assignments added (a later one wins) and references replaced. With `override` the assignments win
-    over `base`.
-    """
-    layer, faults = layer_over(assignments, base, override=override)
-    return {**base, **layer}, faults
-
-
 def layer_over(
     assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool = False
 ) -> tuple[dict[str, str], list[Fault]]:
-    """What the assignments add to `base`, or with `override` also change in it, with references replaced."""
-    expansion = _Expansion(assignments, base, override=override)
-    layer = {}
-    for assignment in assignments:
-        if override or assignment.name not in base:
-            value = expansion.value(assignment.name)
-            if value is not None:
-                layer[assignment.name] = value
-    return layer, expansion.faults
+    """What the assignments add to `base` (a later one wins), or with `override` also change in it, with references
+    replaced.
+    """
+    effective = [assignment for assignment in assignments if override or assignment.name not in base]
+    expansion = _Expansion(effective, base)
+    values = ((assignment.name, expansion.value(assignment.name)) for assignment in effective)
+    return {name: value for name, value in values if value is not None}, expansion.faults
 
 
 class _Expansion:
@@ -182,14 +156,13 @@ class _Expansion:
     references that form a circle come to an end, too.
     """
 
-    def __init__(self, assignments: Sequence[Assignment], base: Mapping[str, str], *, override: bool) -> None:
+    def __init__(self, assignments: Sequence[Assignment], base: Mapping[str, str]) -> None:
         self.faults: list[Fault] = []
         self._base = base
         self._known: dict[str, str] = {}
         self._left: dict[str, list[Assignment]] = {}
         for assignment in assignments:
-            if override or assignment.name not in base:
-                self._left.setdefault(assignment.name, []).append(assignment)
+            self._left.setdefault(assignment.name, []).append(assignment)
 
     def value(self, name: str, depth: int = 0) -> str | None:
         """The value; None where the name is not set anywhere."""
@@ -211,14 +184,11 @@ class _Expansion:
         parts: list[str] = []
         size = len(assignment.name) + 2
         for atom in parse_variables(assignment.value):
-            value = self.value(atom.name, depth + 1) if isinstance(atom, Variable) else None
-            if (
-                value is None
-                and isinstance(atom, Variable)
-                and atom.default is None
-                and not re.fullmatch(_NAME, atom.name)
-            ):
-                value = f"${{{atom.name}}}"  # such as `${9#z}`: no reference, but part of a secret
+            value = None
+            if isinstance(atom, Variable):
+                value = self.value(atom.name, depth + 1)
+                if value is None and atom.default is None and not re.fullmatch(_NAME, atom.name):
+                    value = f"${{{atom.name}}}"  # such as `${9#z}`: no reference, but part of a secret
             if value is None:  # the reference as it is written, or its default after `:-`
                 value = atom.resolve({})
                 value = value.replace(assignment.dollar, "$") if assignment.dollar else value

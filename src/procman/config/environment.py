@@ -26,13 +26,20 @@ _OF_PROCMAN_ALONE = frozenset(
     # the numbers of sockets that einhorn, start_server and upstart opened, and the number of the instance in pm2
     "EINHORN_FDS EINHORN_SOCK_FD SERVER_STARTER_PORT SERVER_STARTER_GENERATION UPSTART_FDS pm_id".split()
 )
-"""Variables that the program that started procman meant for procman alone."""
+"""Variables that procman's parent set for procman alone."""
 
 _JOB_SERVER = r"--jobserver-(?:auth|fds)=-?\d+,-?\d+"
 _JOBS = rf"(?:^|(?<=\s))(?:-j\d*|{_JOB_SERVER})(?:\s+|$)"
-"""What `make -j` hands on: numbers of descriptors, which no child of procman has. A named pipe stays (GNU make 4.4)."""
+"""What `make -j` passes on: numbers of descriptors, which no child of procman has. A named pipe stays (GNU make 4.4).
+"""
 
 _MAKES = ("MAKEFLAGS", "MFLAGS", "CARGO_MAKEFLAGS")
+
+
+_OF_A_SERVICE = re.compile(
+    r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+"""What Kubernetes sets for each Service of a namespace in each of its containers, after the name of the Service."""
 
 
 class Assignment(Struct, frozen=True):
@@ -51,7 +58,15 @@ class Assignment(Struct, frozen=True):
 
 def is_ours(name: str) -> bool:
     """Whether procman sets this variable for its children, so that the value of an outer procman must not reach them."""
-    return name in _OURS or name.startswith(PORT_VARIABLE)
+    return name in _OURS or (name.startswith(PORT_VARIABLE) and not _OF_A_SERVICE.fullmatch(name))
+
+
+def is_of_a_service(name: str, value: str) -> bool:
+    """Whether the variable is the address of a Service of Kubernetes, which may be named as procman's variables are: a
+    Service `procman-start` sets PROCMAN_START_PORT to `tcp://10.0.0.1:80`.
+    """
+    address = name.endswith("PORT") and value.startswith(("tcp://", "udp://", "sctp://"))
+    return address or _OF_A_SERVICE.fullmatch(name) is not None
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:

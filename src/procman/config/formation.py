@@ -76,17 +76,15 @@ def parse_changes(args: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:
 
 def choose_counts(names: Iterable[str], asked: RequestedCounts) -> dict[str, int]:
     """How many instances of each type a start begins with. The names in `asked` have been checked."""
-    return {name: _count(name, asked) for name in names}
+    counts = {}
+    for name in names:
+        count = count_asked(name, asked)
+        counts[name] = _configured(name, asked) if count is None else count
+    return counts
 
 
-def leaves_open(name: str, asked: RequestedCounts) -> bool:
-    """Whether the command line leaves the count of a type open."""
-    if name in asked.leave_out or name in asked.formation or (name == RELEASE and asked.release):
-        return False
-    return not (asked.types and name not in asked.types) and (ALL not in asked.formation or name == RELEASE)
-
-
-def _count(name: str, asked: RequestedCounts) -> int:
+def count_asked(name: str, asked: RequestedCounts) -> int | None:
+    """The count that the command line sets; None where it leaves it open."""
     if name in asked.leave_out:
         return 0
     if name == RELEASE and asked.release:
@@ -95,8 +93,10 @@ def _count(name: str, asked: RequestedCounts) -> int:
         return asked.formation[name]
     if asked.types and name not in asked.types:
         return 0
-    if ALL in asked.formation and name != RELEASE:
-        return asked.formation[ALL]
+    return asked.formation.get(ALL) if name != RELEASE else None
+
+
+def _configured(name: str, asked: RequestedCounts) -> int:
     count = asked.configured.get(name, 0 if name == RELEASE else 1)
     return max(count, 1) if name in asked.types else count  # a person who names a type wants it to run
 
@@ -136,7 +136,7 @@ def _name(text: str, usage: str) -> str:
     if not name:
         raise _BadWord("it names no process type", usage)
     if not is_name(name):
-        raise _BadWord(f"{brief(name)} is no name of a process type", usage)
+        raise _BadWord(f"{brief(name)} is not the name of a process type", usage)
     return name
 
 

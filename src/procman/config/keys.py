@@ -1,8 +1,8 @@
 """The keys of procman.yml, a row for each, used by the reader, the plan, the JSON Schema and the reference.
 
 A row is a field: its name is the key and its type is the type of the value. `key(...)` holds its description, how it
-becomes fields of a `ProcessSpec` (`policy`), the check of a value of the right type (`check`), and the default, where
-that is not the spec's own (`default`). To add a key is to add a row.
+becomes the value of the field of the same name of a `ProcessSpec` (`policy`), the check of a value of the right type
+(`check`), and the default, where that is not the spec's own (`default`). To add a key is to add a row.
 """
 
 from __future__ import annotations
@@ -17,18 +17,23 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from procman.config import checks, policies
 from procman.config.policies import Check, Policy
 from procman.config.sections import (
+    AsWritten,
+    Counted,
     DefaultsSection,
+    ExitCode,
+    Filled,
     GroupSection,
     HealthSection,
     Needed,
+    Port,
     ProbeWord,
     ReadySection,
     RecycleSection,
     RestartSection,
     RollingSection,
     StopSection,
+    Times,
 )
-from procman.config.values import AsWritten, Counted, ExitCode, Filled, Most, Port
 from procman.core.autoscale_settings import Autoscale
 from procman.core.balancer_settings import Balancer
 from procman.core.spec import OnEnd, Stdin
@@ -41,14 +46,21 @@ ROW = "row"
 class KeyRow(NamedTuple):
     """What a key of procman.yml means. One without a policy is kept for companions that ask for it: `Plan.sections`."""
 
-    policy: Policy | None = None
-    check: Check | None = None
-    default: str | None = None
+    policy: Policy | None
+    check: Check | None
+    default: str | None
 
 
-def key(text: str, policy: Policy | None = None, check: Check | None = None, default: str | None = None) -> Meta:
+def key(
+    text: str, policy: Policy | None = policies.unchanged, check: Check | None = None, default: str | None = None
+) -> Meta:
     """The row of a key; `text` is its description in the reference."""
     return Meta(description=text, extra={ROW: KeyRow(policy, check, default)})
+
+
+def for_companion(text: str, check: Check, default: str) -> Meta:
+    """The row of a key that only a companion needs."""
+    return key(text, None, check, default)
 
 
 class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,20 +68,11 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     env: Annotated[
         dict[str, AsWritten],
-        key(
-            "Variables in addition to the environment that all types get",
-            policies.field("env"),
-            checks.variables,
-            "`{}`",
-        ),
+        key("Variables in addition to the environment that all types get", check=checks.variables, default="`{}`"),
     ] = {}
     port: Annotated[
         Port | UnsetType,
-        key(
-            "PORT of the first instance; the next ones count up",
-            policies.field("port"),
-            default="by the type's place in the Procfile",
-        ),
+        key("PORT of the first instance; the next ones count up", default="by the type's place in the Procfile"),
     ] = UNSET
     cwd: Annotated[
         Filled | UnsetType, key("Working directory, relative to the root", policies.folder, checks.folder, "the root")
@@ -85,28 +88,25 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     on_end: Annotated[
         OnEnd | UnsetType,
         key(
-            "exit: the first end of an instance stops everything; exit-on-failure: only the end of one that failed and is not restarted",
-            policies.field("on_end"),
+            "exit: the first end of an instance stops everything; exit-on-failure: only the end of one that failed and is not restarted"
         ),
     ] = UNSET
     stdin: Annotated[
-        Stdin | UnsetType,
-        key("open: a pipe that nobody writes to, for programs that end when their input ends", policies.field("stdin")),
+        Stdin | UnsetType, key("open: a pipe that nobody writes to, for programs that end when their input ends")
     ] = UNSET
     tty: Annotated[
         bool | UnsetType,
         key(
             "Each instance has a terminal of its own: colours, prompts, debuggers",
-            policies.field("tty"),
             default="whether standard output is a terminal",
         ),
     ] = UNSET
     watch: Annotated[
         tuple[Filled, ...] | UnsetType,
-        key(
+        for_companion(
             "With `start --watch`: patterns of files, relative to the root. When such a file changes, the type is restarted",
-            check=checks.patterns,
-            default="every file, where no type has this key",
+            checks.patterns,
+            "every file, where no type has this key",
         ),
     ] = UNSET
     ready: Annotated[
@@ -151,29 +151,22 @@ class ProcessSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         bool | UnsetType,
         key(
             "A one-off runs to its end: no port, and no restart unless `restart.max_restarts` is set",
-            policies.field("oneshot"),
             default="`true` for `release`, else `false`",
         ),
     ] = UNSET
     autoscale: Annotated[
         Filled | Autoscale | UnsetType,
-        key(
-            "Let the count follow demand: MIN..MAX by CPU, or a mapping",
-            check=checks.autoscale,
-            default="a fixed count",
-        ),
+        for_companion("Let the count follow demand: MIN..MAX by CPU, or a mapping", checks.autoscale, "a fixed count"),
     ] = UNSET
     balancer: Annotated[
         Filled | Balancer | UnsetType,
-        key(
+        for_companion(
             "Keep a load balancer in step with the ready instances: the path of HAProxy's socket, or a mapping",
-            check=checks.balancer,
-            default="none",
+            checks.balancer,
+            "none",
         ),
     ] = UNSET
-    max: Annotated[
-        Most | UnsetType, key("Most instances; with 1 there is never a second one", policies.field("max"))
-    ] = UNSET
+    max: Annotated[Times | UnsetType, key("Most instances; with 1 there is never a second one")] = UNSET
 
 
 class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -196,11 +189,7 @@ class ProcmanYml(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 @cache
 def rows() -> dict[str, KeyRow]:
     """The rows of a process type, by key."""
-    found = {}
-    for field in msgspec.structs.fields(ProcessSection):
-        metas = field.type.__metadata__
-        found[field.encode_name] = next(meta.extra[ROW] for meta in metas if meta.extra and ROW in meta.extra)
-    return found
+    return {field.name: field.type.__metadata__[-1].extra[ROW] for field in msgspec.structs.fields(ProcessSection)}
 
 
 def companion_values(section: ProcessSection) -> Iterator[tuple[str, Any]]:

@@ -7,21 +7,21 @@ A reload calls it again with the options and the environment of the start.
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.config.document import Document
 from procman.config.environment import PORT_VARIABLE, Assignment, inherited, is_ours
 from procman.config.location import PROCFILE, SETTINGS, STDIN, Location, is_handle, locate, pipe_of
 from procman.config.options import Options
-from procman.config.plan import build_plan, build_specs, place, refuse_config
-from procman.config.ports import DEFAULT_PORT, base_port
+from procman.config.plan import build_plan, build_specs, refuse_config
+from procman.config.ports import DEFAULT_PORT, base_port, place_types
 from procman.config.procfile import Entry, claimed_names, parse_procfile
 from procman.config.source import absolute, read
-from procman.config.specs import Inputs, SpecBuilder
+from procman.config.specs import Document, Inputs, SpecBuilder
 from procman.core.spec import BaseEnvironment, port_variables
 from procman.errors import ConfigError, Fault
 from procman.later import later
@@ -88,9 +88,12 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
     ports: dict[str, str] = {}
     if not faults:
         base, wrong = base_port(inputs.port, options)
-        specs, more = build_specs(inputs, options, place(inputs, _NO_POSITIONS), base)
+        specs, more = build_specs(inputs, options, place_types(inputs, _NO_POSITIONS), base)
         ports = {} if wrong or more else port_variables(specs)
-        if files.name_ports:
+        if running := _ports_of_formation(environ, ports):
+            ports |= running
+            environ = {**environ, "PORT": next(iter(ports.values()))}
+        if running or files.name_ports:
             inputs = files.knowing_ports(inputs, environ, ports)
     spec = None
     if name in inputs.entries:
@@ -100,6 +103,13 @@ def load_one_off(options: Options, environ: Mapping[str, str], name: str) -> One
     if faults:
         raise ConfigError(faults)
     return OneOffInputs(spec, {**inputs.base.inherited, **inputs.base.files}, inputs.root, ports)
+
+
+def _ports_of_formation(environ: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
+    """The ports of the formation that this process belongs to, as far as its types are known here. PORT is only that of
+    its own instance.
+    """
+    return {variable: port for variable in known if (port := environ.get(variable, "")).isdecimal()}
 
 
 def _refuse_shell(shell: str | None, inputs: Inputs, specs: Iterable[ProcessSpec]) -> list[Fault]:
@@ -135,7 +145,6 @@ class _Files:
         self._kept = kept
         self._running = running
         self._pipes: dict[str, str] = {}  # the option that reads each
-        self._statements: list[Assignment] | None = None
         self._named = {
             "-f": options.procfile is not None,
             "-e": bool(options.env_files),
@@ -162,7 +171,7 @@ class _Files:
     @property
     def name_ports(self) -> bool:
         """Whether an environment file refers to the port of a type, which is known only when all is read."""
-        return any(not one.literal and PORT_VARIABLE in one.value for one in self._assignments())
+        return any(not one.literal and PORT_VARIABLE in one.value for one in self._assignments)
 
     def knowing_ports(self, inputs: Inputs, environ: Mapping[str, str], ports: Mapping[str, str]) -> Inputs:
         """The inputs with such references replaced."""
@@ -194,12 +203,10 @@ class _Files:
         else:
             hint = "run procman in the project's folder or say -f FILE; `procman init` writes a Procfile"
             if self._options.procfile is not None:
-                hint = "-f names a Procfile; a line of it is such as 'web: python app.py'"
-            other = _similar_file(location.procfile) if self._options.procfile is None else ""
-            if other:
-                hint = (
-                    f"{other} is there: name it by `-f {os.path.join(os.path.dirname(location.procfile_name), other)}`"
-                )
+                hint = "-f names a Procfile; a line of it looks like 'web: python app.py'"
+            elif other := _similar_file(location.procfile):
+                beside = os.path.join(os.path.dirname(location.procfile_name), other)
+                hint = f"{other} exists: name it with `-f {beside}`"
             data = self._read(location.procfile, location.procfile, "-f", hint)
         if isinstance(data, Fault):
             self.faults.append(data)
@@ -229,7 +236,7 @@ class _Files:
         options = self._options
         decided = options.no_port or options.port is not None
         base = {name: value for name, value in inherited(environ).items() if not is_ours(name)}
-        assignments = [assignment for assignment in self._assignments() if not is_ours(assignment.name)]
+        assignments = [assignment for assignment in self._assignments if not is_ours(assignment.name)]
         if decided or not base.get("PORT"):  # an empty one counts as unset
             base.pop("PORT", None)
         if decided:
@@ -247,13 +254,10 @@ class _Files:
                 port = replace(port, file=assignment.file, line=assignment.line)
         return BaseEnvironment(inherited=base, files=layer), port
 
+    @cached_property
     def _assignments(self) -> list[Assignment]:
         """The assignments of all environment files, in order; read once."""
-        if self._statements is None:
-            self._statements = list(self._read_assignments())
-        return self._statements
-
-    def _read_assignments(self) -> Iterator[Assignment]:
+        found: list[Assignment] = []
         for path, name in self._env_files():
             data = self._read(path, name, "-e", _STDIN_HINT if name == STDIN else "")
             if isinstance(data, Fault):
@@ -261,7 +265,8 @@ class _Files:
                 continue
             assignments, faults = envfile.read_assignments(data, name)
             self.faults += faults
-            yield from assignments
+            found += assignments
+        return found
 
     def _env_files(self) -> Iterator[tuple[str, str]]:
         """Path and name of each environment file. A folder called .env is a virtual environment, and is ignored."""

@@ -57,7 +57,7 @@ def is_handle(path: str) -> bool:
 
 
 def pipe_of(path: str) -> str:
-    """What a handle leads to, by which two names of one pipe or socket are recognized."""
+    """What a handle leads to: the same for two names of one pipe or socket."""
     try:
         status = os.fstat(0) if path == STDIN else os.stat(path)
     except (OSError, ValueError):  # reported when it is read

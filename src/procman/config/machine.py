@@ -17,7 +17,7 @@ def read_count(word: str, processors: Callable[[], int] | None = None) -> int:
     """The count that a word stands for, at least 1; a share is rounded up. Raises ValueError for any other word."""
     match = re.fullmatch(COUNT_WORD, word.strip())
     if match is None:
-        raise ValueError("expected a whole number, 0 or more, or such as cpus, cpus-1 or 50%")
+        raise ValueError("expected a whole number from 0, or a word such as cpus, cpus-1 or 50%")
     here = (processors or usable_processors)()
     if match["share"] is not None:
         return max(1, math.ceil(here * int(match["share"]) / 100))

@@ -67,7 +67,7 @@ UNTIL = {"healthy": "ready", "running": "started", "completed": "done", "complet
 
 
 def of_section(path: str) -> str:
-    """An example of the section at this path, for a value that is no section; "" where there is none."""
+    """An example of the section at this path, for a value that is not a section; "" where there is none."""
     head, _, key = path.rpartition(".")
     if head == "processes":
         return f"write its settings: `{key}: {{tty: true}}`; {COMMAND}"
@@ -90,7 +90,7 @@ def of_value(path: str, text: str) -> str:
     head, _, key = path.rpartition(".")
     match key:
         case _ if (key in SECTIONS or head == "processes") and re.match(r"[\w-]+:[^\s/]", text):
-            return f"write a blank after the ':': `{text.replace(':', ': ', 1)}`"
+            return f"write a space after the ':': `{text.replace(':', ': ', 1)}`"
         case "restart" if text in ("always", "never", "on-failure"):
             return f"write `restart: {{policy: {text}}}`"
         case "restart" if text in ("no", "false", "unless-stopped", "true", "yes"):

@@ -30,7 +30,7 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
     """Build the plan, which is usable only if there is no fault. `positions` are those of the types known so far."""
     base, faults = base_port(inputs.port, options)
     faults += refuse_config(inputs)
-    placed = place(inputs, positions)
+    placed = place_types(inputs, positions)
     specs, more = build_specs(inputs, options, placed, base)
     faults += more
     release = options.release or (inputs.document.settings is not None and inputs.document.settings.release)
@@ -59,11 +59,6 @@ def build_plan(inputs: Inputs, options: Options, positions: Mapping[str, int]) -
     )
     bad_numbers = _refuse_options(options)  # with a step of 0 every count would be refused as well
     return plan, faults + (bad_numbers or _refuse_counts(inputs, plan, formation))
-
-
-def place(inputs: Inputs, positions: Mapping[str, int]) -> dict[str, int]:
-    """The position of each type, by which its ports follow."""
-    return place_types(inputs.entries, positions, one_offs(inputs))
 
 
 def build_specs(
@@ -162,12 +157,8 @@ def refuse_config(inputs: Inputs) -> list[Fault]:
         for name in _unknown(inputs, names)
         if name not in inputs.elsewhere
     ]
-    return (
-        faults
-        + default_faults(document)
-        + group_faults(document, {*inputs.entries, *inputs.elsewhere})
-        + order_faults(document)
-    )
+    types = {**inputs.entries, **dict.fromkeys(sorted(inputs.elsewhere))}
+    return [*faults, *default_faults(document), *group_faults(document, types), *order_faults(document)]
 
 
 def _refuse_asked(
@@ -190,7 +181,7 @@ def _refuse_asked(
 
 
 def _formation_hint(name: str, inputs: Inputs) -> str:
-    """The hint that `start web=2` is written `start -m web=2`."""
+    """The hint to write `start web=2` as `start -m web=2`."""
     type_name, equals, _ = name.partition("=")
     return f"counts are given by -m {name}" if equals and type_name in inputs.entries else ""
 

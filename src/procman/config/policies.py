@@ -1,17 +1,16 @@
-"""Turns keys of procman.yml into fields of a `ProcessSpec`. Pure.
+"""Turns values of procman.yml into values of a `ProcessSpec`. Pure.
 
-Each function here is the `policy` of a row in keys.py. Its argument is the value in the file, or UNSET; its result is
-the fields. A value of the wrong type never comes here, and the result for a value that checks.py refuses may be
-anything.
+Each function here is the `policy` of a row in keys.py. A value of the wrong type never comes here, and the result for a
+value that checks.py refuses may be anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Struct, structs
 
 from procman.config.sections import DependencySection, HowMany, ProbeWord, ReadySection
 from procman.config.source import absolute
@@ -57,14 +56,13 @@ class SpecContext(Struct, frozen=True):
 
     root: str
     defaults: DefaultsSection
-    types: frozenset[str]
+    types: Collection[str]
     one_offs: frozenset[str]
     grace: float
     elsewhere: frozenset[str] = frozenset()
 
 
-Fields: TypeAlias = Mapping[str, Any]
-Policy: TypeAlias = Callable[[Any, SpecContext], Fields]
+Policy: TypeAlias = Callable[[Any, SpecContext], Any]
 
 Complaint: TypeAlias = tuple[str, str, str]
 """Where in the value (`.signal`, `[2]`, or ""), what cannot be done, and a hint."""
@@ -72,13 +70,8 @@ Complaint: TypeAlias = tuple[str, str, str]
 Check: TypeAlias = Callable[[Any, SpecContext], Iterable[Complaint]]
 
 
-def field(name: str) -> Policy:
-    """A policy that puts the value unchanged into this field."""
-
-    def policy(value: Any, _context: SpecContext) -> Fields:  # noqa: ANN401  whatever the row's kind is
-        return {} if value is UNSET else {name: value}
-
-    return policy
+def unchanged(value: Any, _context: SpecContext) -> Any:  # noqa: ANN401  whatever the row's kind is
+    return value
 
 
 def written(section: Struct) -> dict[str, Any]:
@@ -86,8 +79,8 @@ def written(section: Struct) -> dict[str, Any]:
     return {name: value for name, value in structs.asdict(section).items() if value is not UNSET}
 
 
-def folder(value: str | UnsetType, context: SpecContext) -> Fields:
-    return {} if value is UNSET else {"cwd": absolute(value, context.root)}
+def folder(value: str, context: SpecContext) -> str:
+    return absolute(value, context.root)
 
 
 # cached, so that types with equal settings share one value: a type would take 184 bytes more
@@ -95,12 +88,14 @@ def folder(value: str | UnsetType, context: SpecContext) -> Fields:
 
 @lru_cache
 def _successes(listed: tuple[int, ...]) -> tuple[int, ...]:
-    """The codes that mean success. 0 is always one of them; sorted, so that another order in the file is no change."""
+    """The codes that mean success. 0 is always one of them; sorted, so that another order in the file does not count as
+    a change.
+    """
     return tuple(sorted({0, *listed}))
 
 
-def successes(value: tuple[int, ...] | UnsetType, _context: SpecContext) -> Fields:
-    return {} if value is UNSET else {"success_exit_codes": _successes(value)}
+def successes(value: tuple[int, ...], _context: SpecContext) -> tuple[int, ...]:
+    return _successes(value)
 
 
 @lru_cache
@@ -108,8 +103,8 @@ def _restart(own: RestartSection, defaults: RestartSection) -> RestartPolicy:
     return RestartPolicy(**(written(defaults) | written(own)))
 
 
-def restart(value: RestartSection, context: SpecContext) -> Fields:
-    return {"restart": _restart(value, context.defaults.restart)}
+def restart(value: RestartSection, context: SpecContext) -> RestartPolicy:
+    return _restart(value, context.defaults.restart)
 
 
 @lru_cache
@@ -123,8 +118,8 @@ def _stop(own: StopSection, defaults: StopSection, grace: float) -> StopPolicy:
     return StopPolicy(**values)
 
 
-def stop(value: StopSection, context: SpecContext) -> Fields:
-    return {"stop": _stop(value, context.defaults.stop, context.grace)}
+def stop(value: StopSection, context: SpecContext) -> StopPolicy:
+    return _stop(value, context.defaults.stop, context.grace)
 
 
 def drain(value: float | DrainSection) -> Drain:
@@ -171,47 +166,31 @@ def probe(section: ReadySection) -> Probe | None:
             return None
 
 
-def _section(value: ProbeWord | ReadySection) -> ReadySection:
-    """`ready: tcp` as the section `ready: {tcp: true}`."""
-    match value:
-        case ProbeWord.TCP:
-            return ReadySection(tcp=True)
-        case ProbeWord.NOTIFY:
-            return ReadySection(notify=True)
-        case _:
-            return value
+def _probing(value: ProbeWord | ReadySection, *names: str) -> dict[str, Any]:
+    """The probe, and those of these keys that were written. `ready: tcp` means `ready: {tcp: true}`."""
+    if isinstance(value, ProbeWord):
+        value = ReadySection(tcp=True) if value is ProbeWord.TCP else ReadySection(notify=True)
+    values = written(value)
+    return {"probe": probe(value)} | {name: values[name] for name in names if name in values}
 
 
-def _probing(section: ReadySection, *names: str) -> dict[str, Any]:
-    """The probe, and those of these keys that were written."""
-    values = written(section)
-    return {"probe": probe(section)} | {name: values[name] for name in names if name in values}
+def ready(value: ProbeWord | ReadySection, _context: SpecContext) -> Readiness:
+    return Readiness(**_probing(value, "timeout", "interval"))
 
 
-def ready(value: ProbeWord | ReadySection | UnsetType, _context: SpecContext) -> Fields:
-    if value is UNSET or probe(_section(value)) is None:
-        return {}
-    return {"ready": Readiness(**_probing(_section(value), "timeout", "interval"))}
-
-
-def health(value: ProbeWord | HealthSection | UnsetType, _context: SpecContext) -> Fields:
-    if value is UNSET or probe(_section(value)) is None:
-        return {}
-    return {"health": Health(**_probing(_section(value), "timeout", "interval", "failures", "on_failure"))}
+def health(value: ProbeWord | HealthSection, _context: SpecContext) -> Health:
+    return Health(**_probing(value, "timeout", "interval", "failures", "on_failure"))
 
 
 # ---- order, replacing, sockets, groups
 
 
-def depends_on(value: tuple[str, ...] | dict[str, Needed] | UnsetType, context: SpecContext) -> Fields:
+def depends_on(value: tuple[str, ...] | dict[str, Needed], context: SpecContext) -> tuple[Dependency, ...]:
     """The dependencies of `[redis, migrate]` or `{redis: started, migrate: {until: done, restart: true}}`. What only
     another Procfile runs (redis in `Procfile.dev`) is not waited for, as a type whose count is 0 is not.
     """
-    if value is UNSET:
-        return {}
-    written_ones = value if isinstance(value, dict) else dict.fromkeys(value)
-    named = {name: needed for name, needed in written_ones.items() if name not in context.elsewhere}
-    return {"depends_on": tuple(_dependency(name, needed, context) for name, needed in named.items())}
+    named = value if isinstance(value, dict) else dict.fromkeys(value)
+    return tuple(_dependency(name, needed, context) for name, needed in named.items() if name not in context.elsewhere)
 
 
 def _dependency(name: str, needed: Needed | None, context: SpecContext) -> Dependency:
@@ -224,28 +203,21 @@ def _dependency(name: str, needed: Needed | None, context: SpecContext) -> Depen
     return Dependency(type=name, until=until, every=needed.instances is HowMany.ALL, restart=needed.restart)
 
 
-def rolling(value: RollingSection | UnsetType, _context: SpecContext) -> Fields:
-    if value is UNSET:
-        return {}
+def rolling(value: RollingSection, _context: SpecContext) -> Rolling:
     values = written(value)
     if isinstance(values.get("unavailable"), str):
         values["unavailable"] = float(values["unavailable"].rstrip(" %")) / 100
-    return {"rolling": Rolling(**values)}
+    return Rolling(**values)
 
 
-def recycle(value: RecycleSection | UnsetType, _context: SpecContext) -> Fields:
-    return {} if value is UNSET else {"recycle": Recycle(**written(value))}
+def recycle(value: RecycleSection, _context: SpecContext) -> Recycle:
+    return Recycle(**written(value))
 
 
-def sockets(value: str | dict[str, str] | UnsetType, context: SpecContext) -> Fields:
-    """The sockets of a type, which then has no port of its own. The path of a Unix socket is relative to the root."""
-    if value is UNSET:
-        return {}
+def sockets(value: str | dict[str, str], context: SpecContext) -> tuple[ListenSocket, ...]:
+    """The sockets of a type. The path of a Unix socket is relative to the root."""
     named = value if isinstance(value, dict) else {"socket": value}
-    return {
-        "sockets": tuple(ListenSocket(name, _address(address, context.root)) for name, address in named.items()),
-        "port": None,
-    }
+    return tuple(ListenSocket(name, _address(address, context.root)) for name, address in named.items())
 
 
 def _address(address: str, root: str) -> str:

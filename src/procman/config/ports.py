@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procman.config.source import plain
+from procman.config.specs import one_offs
+from procman.core.spec import LAST_PORT
 from procman.errors import Fault
 from procman.later import later
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Mapping
 
-    from procman.config.document import Document
     from procman.config.environment import Assignment
     from procman.config.options import Options
+    from procman.config.specs import Document, Inputs
     from procman.core import policies
     from procman.core.spec import Plan
 else:
@@ -21,19 +23,20 @@ else:
 
 DEFAULT_PORT = 5000
 DEFAULT_STEP = 100
-LAST_PORT = 65535
-
 
 NO_PLACE = -1
 """The position of a one-off, which has no port."""
 
 
-def place_types(names: Iterable[str], positions: Mapping[str, int], one_offs: Container[str] = ()) -> dict[str, int]:
-    """Give each type its position: known types keep theirs, new ones follow after all that ever existed."""
+def place_types(inputs: Inputs, positions: Mapping[str, int]) -> dict[str, int]:
+    """Give each type the position that its ports follow from: known types keep theirs, new ones follow after all that ever
+    existed.
+    """
     placed = dict(positions)
     following = max(placed.values(), default=NO_PLACE) + 1
-    for name in names:
-        if name in one_offs:
+    without = one_offs(inputs)
+    for name in inputs.entries:
+        if name in without:
             placed.setdefault(name, NO_PLACE)
         elif placed.get(name, NO_PLACE) == NO_PLACE:
             placed[name] = following

@@ -34,14 +34,6 @@ class Entry(Struct, frozen=True):
     line: int
 
 
-class _ProcfileLine(Struct, frozen=True):
-    """A line that is neither blank nor a comment. `continued`: the line before it ends in a backslash."""
-
-    number: int
-    text: str
-    continued: bool
-
-
 class _BadLine(Exception):  # noqa: N818  never leaves this module
     """Why a line is not an entry, with a hint."""
 
@@ -57,7 +49,7 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
     continued = False
     for number, raw in enumerate(_lines(data), 1):
         try:
-            entry = _entry(_ProcfileLine(number, _text(raw), continued), seen)
+            entry = _entry(_text(raw), number, seen)
         except _BadLine as why:
             message, hint = why.args
             faults.append(Fault(file, number, message, _CONTINUED if continued else hint))
@@ -65,29 +57,31 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
             if entry:
                 entries.append(entry)
         continued = raw.rstrip(b" \t\r").endswith(b"\\")
-    what = _kind_of(data) if faults else ""
-    if faults and any(line.lstrip().startswith((b"{%", b"{{")) for line in _lines(data)):
-        hint = "it is a template: have its own tool make a Procfile of it first"
-        return [], [Fault(file, faults[0].line, "cannot read the file as a Procfile", hint)]
-    if what:
-        hint = f"it is {what}: `procman init --from {file}` makes a Procfile of one"
+    hint = _of_another_kind(data, file) if faults else ""
+    if hint:
         return [], [Fault(file, faults[0].line, "cannot read the file as a Procfile", hint)]
     if not entries and not faults:
         faults.append(Fault("", 0, f"cannot find a process type in {file}", "add a line such as 'web: python app.py'"))
     return entries, faults
 
 
-def _kind_of(data: bytes) -> str:
-    """Which tool's file it seems to be: the header of a section, an object, or a key without a value."""
+def _of_another_kind(data: bytes, file: str) -> str:
+    """What to do with a file that seems to be a template, or another tool's, "" for a Procfile: the other tools' have the
+    header of a section, an object, or a key without a value.
+    """
+    if any(line.lstrip().startswith((b"{%", b"{{")) for line in _lines(data)):
+        return "it is a template: have its own tool make a Procfile of it first"
     said = [line.rstrip() for line in _lines(data) if line.strip() and line.strip()[:1] not in b"#;"]
     first = said[0] if said else b""
     if first.startswith(b"[") and first.endswith(b"]"):
-        return "an INI file, such as supervisord's"
-    if first.startswith(b"{"):
-        return "a JSON file, such as PM2's"
-    if not {b"services:", b"processes:", b"procs:"}.isdisjoint(said):
-        return "a YAML file, such as Docker Compose's"
-    return ""
+        what = "an INI file, such as supervisord's"
+    elif first.startswith(b"{"):
+        what = "a JSON file, such as PM2's"
+    elif not {b"services:", b"processes:", b"procs:"}.isdisjoint(said):
+        what = "a YAML file, such as Docker Compose's"
+    else:
+        return ""
+    return f"it is {what}: `procman init --from {file}` makes a Procfile of one"
 
 
 def is_name(word: str) -> bool:
@@ -123,22 +117,22 @@ def _is_control(character: str) -> bool:
     return character != "\t" and (character < " " or "\x7f" <= character <= "\x9f")
 
 
-def _entry(line: _ProcfileLine, seen: dict[str, int]) -> Entry | None:
+def _entry(text: str, line: int, seen: dict[str, int]) -> Entry | None:
     """The entry of a line; None for a blank line and a comment. `seen` records every valid name and its first line."""
-    if not line.text or line.text.startswith("#"):
+    if not text or text.startswith("#"):
         return None
-    name, colon, command = line.text.partition(":")
+    name, colon, command = text.partition(":")
     if not colon:
-        raise _BadLine(f"cannot read {brief(line.text)}: it has no ':'", "write 'name: command'")
+        raise _BadLine(f"cannot read {brief(text)}: it has no ':'", "write 'name: command'")
     name, command = name.rstrip(BLANKS), command.lstrip(BLANKS)
     _check_name(name)
-    first = seen.setdefault(name, line.number)
-    if first != line.number:
+    first = seen.setdefault(name, line)
+    if first != line:
         hint = f"to run several instances: --formation {name}=2"
         raise _BadLine(f"cannot define '{name}' twice: line {first} does it", hint)
     if not command:
         raise _BadLine(f"cannot run '{name}': its command is empty", f"write '{name}: command', or remove the line")
-    return Entry(name, native(command), line.number)
+    return Entry(name, native(command), line)
 
 
 def _check_name(name: str) -> None:

@@ -1,7 +1,10 @@
-"""The sections of procman.yml, such as `restart:`: their keys, with type, limits and description.
+"""The sections of procman.yml, such as `restart:`: their keys, with type, limits and description; first the types of values.
 
 A key that was not written is UNSET, so that a process can override `defaults` key by key. Which sections a process type
 has is defined in keys.py, and their meaning in policies.py. Knows neither YAML nor files.
+
+msgspec knows each type. Where a word may stand for a number (`90s`), `Meta.extra` has the function that reads the word,
+and the JSON Schema allows it.
 """
 
 from __future__ import annotations
@@ -11,10 +14,28 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from procman.config.values import Bytes, ExitCode, Filled, Port, Restarts, Seconds, Times
+from procman.config.machine import read_count
+from procman.config.options import YEAR
 from procman.core.policies import OnUnhealthy, Strategy, Until
+from procman.core.requests import MAX_COUNT
 from procman.core.spec import Count, StopMode, When
-from procman.text.quantities import about
+from procman.text.quantities import SECONDS, about, read_seconds, read_size, worded
+
+MOST_BYTES = 2**50
+"""Largest size that can be set: a pebibyte."""
+
+Seconds = Annotated[float, worded(read_seconds, "90s", SECONDS, ge=0, le=YEAR)]
+Bytes = Annotated[
+    int, worded(read_size, "512MB", r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]i?[Bb]?|[Bb])\s*$", ge=0, le=MOST_BYTES)
+]
+Counted = Annotated[int, worded(read_count, "cpus-1", r"^\s*(cpus(-\d+)?|\d+\s*%)\s*$", ge=0, le=MAX_COUNT)]
+"""A number of instances: fixed, or relative to the machine."""
+ExitCode = Annotated[int, Meta(ge=0, le=255)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Filled = Annotated[str, Meta(min_length=1)]
+Restarts = Annotated[int, Meta(ge=0)] | None
+Times = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+AsWritten = Annotated[str, Meta(description="Numbers and booleans are kept as written")]
 
 
 class RestartSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,5 +1,5 @@
-"""Makes the `ProcessSpec` of a type from what was read. The command line wins over procman.yml, and that over the
-defaults.
+"""What was read, as values, and how it becomes the `ProcessSpec` of each type. The command line wins over procman.yml, and
+that over the defaults.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from msgspec.structs import replace
 
 from procman.config.formation import RELEASE
 from procman.core.spec import DEFAULT_GRACE, BaseEnvironment, OnEnd, ProcessSpec, RestartPolicy, StopPolicy, When
+from procman.errors import Fault
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.config.document import Document
     from procman.config.environment import Assignment
-    from procman.config.keys import ProcessSection
+    from procman.config.keys import ProcessSection, ProcmanYml
     from procman.config.options import Options
     from procman.config.procfile import Entry
     from procman.core import policies
-    from procman.errors import Fault
 else:
     policies = later(__name__, "procman.core.policies")
 
@@ -28,6 +27,38 @@ INIT_GRACE = 25.0
 """The default grace of PID 1. Kubernetes and Heroku send KILL to a container 30 s after TERM; this leaves 5 s to report
 what was killed.
 """
+
+
+class Document(Struct, frozen=True):
+    """A procman.yml: its settings (None: there is no file), and the line of each value by its path
+    (`processes.web.stop.grace`).
+    """
+
+    settings: ProcmanYml | None = None
+    lines: dict[str, int] = {}
+    file: str = ""
+    faulty: frozenset[str] = frozenset()
+    """The paths at which something unusable was left out, and the paths of everything that contains it."""
+
+    @property
+    def formation(self) -> dict[str, int]:
+        return self.settings.formation if self.settings is not None else {}
+
+    @property
+    def processes(self) -> dict[str, ProcessSection]:
+        return self.settings.processes if self.settings is not None else {}
+
+    @property
+    def named(self) -> set[str]:
+        """Every process type that is named in it."""
+        if self.settings is None:
+            return set()
+        needed = [section.depends_on for section in self.processes.values() if section.depends_on is not UNSET]
+        members = [section.members for section in self.settings.groups.values()]
+        return {*self.formation, *self.processes}.union(*needed, *members)
+
+    def fault(self, path: str, message: str, hint: str = "") -> Fault:
+        return Fault(self.file, self.lines.get(path, 0), f"{path}: {message}", hint)
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
@@ -90,14 +121,18 @@ class SpecBuilder:
         faults = []
         for key, row in rows().items():
             value = getattr(written, key)
+            if value is UNSET:
+                continue
             if row.policy is not None:
-                fields |= row.policy(value, self._context)
+                fields[key] = row.policy(value, self._context)
             path = f"processes.{name}.{key}"
             if row.check is not None and section is not None and path not in self._inputs.document.faulty:
                 faults += [
                     self._inputs.document.fault(path + where, *texts)
                     for where, *texts in row.check(value, self._context)
                 ]
+        if "socket" in fields:  # procman opens it for all instances, which then have no ports of their own
+            fields |= {"sockets": fields.pop("socket"), "port": None}
         return self._overridden(fields | _surged(written, fields)), faults
 
     def _context_of(self, grace: float) -> Any:  # noqa: ANN401  a SpecContext, loaded only with a procman.yml
@@ -105,8 +140,9 @@ class SpecBuilder:
 
         assert self._inputs.document.settings is not None
         defaults = self._inputs.document.settings.defaults
-        types = frozenset(self._inputs.entries)
-        return SpecContext(self._inputs.root, defaults, types, self._one_offs, grace, self._inputs.elsewhere - types)
+        types = self._inputs.entries.keys()
+        elsewhere = self._inputs.elsewhere - types
+        return SpecContext(self._inputs.root, defaults, types, self._one_offs, grace, elsewhere)
 
     def _overridden(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Apply what the command line says about all types."""

@@ -14,20 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 import yaml
-from msgspec import Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from procman.config import otherwords
-from procman.config.document import Document
 from procman.config.keys import ProcessSection, ProcmanYml
-from procman.config.sections import DefaultsSection
+from procman.config.sections import AsWritten, DefaultsSection
 from procman.config.source import plain
-from procman.config.values import AsWritten
+from procman.config.specs import Document
 from procman.config.yamlnodes import Unusable, compose, is_null, key_of, line_of, refuse_tag, shown, text_of, value_of
 from procman.errors import Fault, nearest
 from procman.text.quantities import READ
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _SECRET = re.compile(r"\.env(\.|$)|\.metrics\[\d+\]\.\w+\.(redis|url)$")
 """Paths whose values are not shown in messages."""
@@ -47,26 +46,19 @@ _WORDS = {
 
 def parse_settings(data: bytes, file: str) -> tuple[Document, list[Fault]]:
     """The readable part of the file, and all its faults."""
+    walk = _Walk(file)
     node = compose(data, file)
     if isinstance(node, Fault):
-        return Document(ProcmanYml(), {}, file), [node]
-    if node is None:
-        return Document(ProcmanYml(), {}, file), []
-    walk = _Walk(file)
-    settings = walk.value(node, ProcmanYml, "")
-    return Document(
-        settings if isinstance(settings, ProcmanYml) else ProcmanYml(), walk.lines, file, frozenset(walk.faulty)
-    ), walk.faults
-
-
-class _Faulty(Enum):
-    """Marks a value that cannot be used: the fault has been recorded, and the value is left out."""
-
-    FAULTY = 0
+        walk.faults.append(node)
+    settings = walk.value(node, ProcmanYml, "") if isinstance(node, yaml.Node) else UNSET
+    read = ProcmanYml() if settings is UNSET else settings
+    return Document(read, walk.lines, file, frozenset(walk.faulty)), walk.faults
 
 
 class _Walk:
-    """Walks the nodes along the types once. `kind` is any type that occurs in keys.py."""
+    """Walks the nodes along the types once. `kind` is any type that occurs in keys.py. A value that cannot be used is left
+    out, as UNSET, with its fault recorded.
+    """
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -74,10 +66,10 @@ class _Walk:
         self.faults: list[Fault] = []
         self.faulty: set[str] = set()
 
-    def value(self, node: yaml.Node, kind: Any, path: str) -> Any:  # noqa: ANN401  an instance of `kind`, or FAULTY
+    def value(self, node: yaml.Node, kind: Any, path: str) -> Any:  # noqa: ANN401  an instance of `kind`, or UNSET
         self.lines[path] = line_of(node)
         try:
-            kind = _fitting(node, _written(kind))
+            kind = _fitting(node, kind)
             bare = _bare(kind)
             if isinstance(bare, type) and issubclass(bare, Struct):
                 return self._struct(node, bare, path)
@@ -88,16 +80,16 @@ class _Walk:
             return text_of(node) if kind == AsWritten else _converted(node, kind)
         except Unusable as reason:
             self._refuse(node, path, reason)
-            return _Faulty.FAULTY
+            return UNSET
 
-    def _struct(self, node: yaml.Node, kind: type[Struct], path: str) -> Any:  # noqa: ANN401  a `kind`, or FAULTY
+    def _struct(self, node: yaml.Node, kind: type[Struct], path: str) -> Any:  # noqa: ANN401  a `kind`, or UNSET
         """A section. Without a required key it is left out, unless another of its faults explains that already."""
         faults = len(self.faults)
         members = self._members(node, _fields(kind), path)
         absent = [name for name in _needed(kind) if name not in members]
         if absent and len(self.faults) == faults:
             raise Unusable(f"it has no '{absent[0]}'")
-        return _Faulty.FAULTY if absent else kind(**members)
+        return UNSET if absent else kind(**members)
 
     def _members(self, node: yaml.Node, kinds: Any, path: str) -> dict[str, Any]:  # noqa: ANN401  see the docstring
         """The valid members of a mapping. `kinds` is one type for all of them, or one for each known key."""
@@ -116,7 +108,7 @@ class _Walk:
                 self._add(at, Fault(self.file, line_of(key_node), f"{at}: cannot use this key", known or near))
                 continue
             value = self.value(child, kinds[key] if isinstance(kinds, dict) else kinds, at)
-            if value is not _Faulty.FAULTY:
+            if value is not UNSET:
                 values[key] = value
         return values
 
@@ -141,7 +133,7 @@ class _Walk:
             raise Unusable("expected a list", f"write [{node.value}]" if isinstance(node, yaml.ScalarNode) else "")
         refuse_tag(node)
         values = [self.value(child, kind, f"{path}[{index}]") for index, child in enumerate(node.value)]
-        return tuple(value for value in values if value is not _Faulty.FAULTY)
+        return tuple(value for value in values if value is not UNSET)
 
     def _refuse(self, node: yaml.Node, path: str, reason: Unusable) -> None:
         where = f"{path}: " if path else ""
@@ -186,21 +178,15 @@ def _bare(kind: Any) -> Any:  # noqa: ANN401  a type
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
-def _written(kind: Any) -> Any:  # noqa: ANN401  a type
-    """`X` for `X | UnsetType`, as a written value is never UNSET."""
+def _fitting(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  a type
+    """Of several possible types, the one that this node can have; a written value is never UNSET. Plain values keep all:
+    `null`, or a number.
+    """
     bare = _bare(kind)
     if get_origin(bare) not in _UNIONS:
         return kind
-    kinds = tuple(one for one in get_args(bare) if one is not UnsetType)
-    return kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007  made at run time
-
-
-def _fitting(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  a type
-    """Of several possible types, the one that this node can have. Plain values keep all: `null`, or a number."""
-    if get_origin(kind) not in _UNIONS:
-        return kind
-    kinds = get_args(kind)
-    found = [one for one in kinds if isinstance(node, _shape(one))]
+    kinds = [one for one in get_args(bare) if one is not UnsetType]
+    found = kinds if len(kinds) == 1 else [one for one in kinds if isinstance(node, _shape(one))]
     if not found:
         raise Unusable(f"expected {' or '.join(dict.fromkeys(map(_called, kinds)))}")
     return found[0] if len(found) == 1 else Union[tuple(found)]  # noqa: UP007  made at run time
@@ -232,28 +218,22 @@ def _converted(node: yaml.Node, kind: Any) -> Any:  # noqa: ANN401  an instance 
         bare = _bare(kind)
         if isinstance(bare, type) and issubclass(bare, Enum):
             raise _not_one_of(node, value, [member.value for member in bare]) from None
-        raise Unusable(_expected(str(error)), _example(kind)) from None
+        # a pattern alone helps few people
+        example = next((f"such as {meta.examples[0]}" for meta in _metas(kind) if meta.examples), "")
+        raise Unusable(_expected(str(error)), example) from None
 
 
-def _example(kind: Any) -> str:  # noqa: ANN401  a type
-    """An example for a type with a pattern, because a pattern alone helps few people."""
-    metas = [meta for one in (kind, *get_args(kind)) for meta in getattr(one, "__metadata__", ())]
-    return next((f"such as {meta.examples[0]}" for meta in metas if meta.examples), "")
+def _metas(kind: Any) -> list[msgspec.Meta]:  # noqa: ANN401  a type
+    return [meta for one in (kind, *get_args(kind)) for meta in getattr(one, "__metadata__", ())]
 
 
 def _read(value: object, kind: Any) -> object:  # noqa: ANN401  a type
     """The number that a word stands for, where the type allows such words (`90s`)."""
-    if isinstance(value, str):
-        for one in (kind, *get_args(kind)):
-            for meta in getattr(one, "__metadata__", ()):
-                if meta.extra and READ in meta.extra:
-                    return _number(meta.extra[READ], value)
-    return value
-
-
-def _number(read: Callable[[str], float], word: str) -> float:
+    read = next((meta.extra[READ] for meta in _metas(kind) if meta.extra and READ in meta.extra), None)
+    if read is None or not isinstance(value, str):
+        return value
     try:
-        return read(word)
+        return read(value)
     except ValueError as why:
         raise Unusable(str(why)) from None
 

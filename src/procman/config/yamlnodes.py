@@ -24,10 +24,10 @@ _TEXTS = {_TAG + name for name in ("str", "timestamp", "value")}
 QUOTE = "what begins with '!', '&' or '*' needs quotation marks around it, unless it is meant as YAML"
 
 
-INDENT = "indent the keys of one section alike, with blanks"
+INDENT = "indent the keys of one section alike, with spaces"
 
 _SYNTAX = (
-    (r"'\\t' that cannot start", "there is a tab in it", "indent with blanks, not with tabs"),
+    (r"'\\t' that cannot start", "there is a tab in it", "indent with spaces, not with tabs"),
     (r"cannot start any token", "", "put the value into quotation marks"),
     (r"<block end>", "its indentation does not match the lines above it", INDENT),
     (
@@ -42,7 +42,7 @@ _SYNTAX = (
         "",
         "close the bracket, or put a value with commas, brackets or quotation marks into quotation marks",
     ),
-    (r"a single document", "it has a second document", "remove the line '---'"),
+    (r"a single document", "it contains a second document", "remove the line '---'"),
     (r"could not find expected ':'", "a key has no ':'", "write 'key: value'"),
     (r"escape", "", "write \\\\ for a backslash, or put the value into single quotation marks"),
 )
@@ -81,7 +81,7 @@ def compose(data: bytes, file: str) -> yaml.Node | Fault | None:
 
 def _syntax_fault(error: yaml.MarkedYAMLError, file: str) -> Fault:
     mark = error.problem_mark or error.context_mark
-    problem = error.problem or error.context or "something is wrong here"
+    problem = error.problem or error.context or "there is a mistake here"
     if error.context and problem.startswith("but "):
         problem = f"{error.context}, {problem}"
     if problem.startswith(("found undefined ", "found duplicate ")):  # an alias, an anchor or a tag, or a password

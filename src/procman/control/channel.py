@@ -6,9 +6,9 @@ method.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import os
-import socket
 import time
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from procman.control.codec import UNREADABLE, Code, Error, Incoming, decode, encode_request
-from procman.control.sockets import connect, is_trusted, peer_of
+from procman.control.sockets import connect, is_trusted, peer_of, state_of, user_name
 from procman.errors import ConfigError, Fault, NotRunningError, ProcmanError, RefusedError
 
 T = TypeVar("T", bound=Struct)
@@ -100,18 +100,18 @@ class Channel:
         anything, which stays in the socket, and is carried out once procman reads it.
         """
         pid = self.peer
-        if _is_suspended(pid):
-            then = "and does what was asked once it continues" if asked else "and has not been asked to change anything"
+        if state_of(pid) in ("T", "t"):  # by job control or a debugger
+            then = "and does what was asked once it continues" if asked else "and was not asked to change anything"
             text = f"cannot get an answer: procman (pid {pid}) is suspended, {then}"
             return ProcmanError(text, f"`kill -CONT {pid}` continues it")
         text = f"cannot get an answer: procman did not give one within {limit or self.timeout:g} s"
-        then = "it may still do what was asked" if asked else "it has not been asked to change anything"
+        then = "it may still do what was asked" if asked else "it was not asked to change anything"
         return ProcmanError(text, f"{then}; see `procman ps`")
 
     def connect_again(self) -> None:
         """Open a new connection after the end of the old one, as when procman is upgraded. Raises NotRunningError."""
         if self._hung_up:
-            raise ClosedError("cannot connect again: this client has hung up")
+            raise ClosedError("cannot connect again: this client has disconnected")
         fresh = _connect(self.path, self.timeout)
         self._socket.close()
         self._socket = fresh
@@ -120,7 +120,7 @@ class Channel:
         self.made += 1
 
     def next_message(self, timeout: float | None) -> Incoming | None:
-        """The next message; None where procman has closed the connection. Raises TimeoutError after so many seconds."""
+        """The next message; None where procman has closed the connection. Raises TimeoutError after this many seconds."""
         return self._receive(None if timeout is None else time.monotonic() + timeout)
 
     # ---- for those who wait for other things, too
@@ -207,7 +207,7 @@ def read(raw: Raw, kind: type[T]) -> T:
 
 
 def _unreadable(error: Exception) -> ProcmanError:
-    return ProcmanError(f"cannot understand the answer: {error}", "is the running procman of another version?")
+    return ProcmanError(f"cannot understand the answer: {error}", "does the running procman have another version?")
 
 
 def _error(error: Error) -> ProcmanError:
@@ -222,21 +222,12 @@ def _error(error: Error) -> ProcmanError:
             return ProcmanError(error.message, error.data.hint)
 
 
-def _is_suspended(pid: int) -> bool:
-    """Whether procman is suspended, by job control or a debugger (proc(5)); False where that cannot be seen."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
-    except OSError:
-        return False
-
-
 def _connect(path: str, timeout: float) -> socket.socket:
     try:
         connected = connect(path, timeout)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         raise NotRunningError(
-            f"cannot reach procman: none listens on {path}", "start it with `procman start`"
+            f"cannot reach procman: nothing listens on {path}", "start it with `procman start`"
         ) from None
     except PermissionError:
         owner = _owner(path)
@@ -251,7 +242,7 @@ def _connect(path: str, timeout: float) -> socket.socket:
     if not is_trusted(connected, path):
         _, uid = peer_of(connected)
         connected.close()
-        text = f"cannot trust the socket {path}: {_user(uid)} listens there"
+        text = f"cannot trust the socket {path}: {user_name(uid) or f'uid {uid}'} listens there"
         raise RefusedError(text, "run this as that user, or name another with --socket")
     return connected
 
@@ -263,14 +254,5 @@ def _owner(path: str) -> str:
             uid = os.lstat(place).st_uid
         except OSError:
             continue
-        return _user(uid)
+        return user_name(uid) or f"uid {uid}"
     return ""
-
-
-def _user(uid: int) -> str:
-    import pwd  # noqa: PLC0415  only on the way to an error
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

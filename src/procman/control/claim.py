@@ -11,22 +11,22 @@ pid and the path of the socket, a line each.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import fcntl
 import itertools
 import os
-import socket
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
 from procman.control import names
-from procman.control.names import refusal
+from procman.control.names import PAUSE, TRIES, WAIT_PAUSE, refusal
 from procman.control.places import Place, folders, names_of, older_places
-from procman.control.sockets import address_of, connect, is_trusted, peer_of
+from procman.control.sockets import connect, is_trusted, listen, peer_of
 from procman.errors import RefusedError
 from procman.later import later
 
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from procman.control import find
 else:
     find = later(__name__, "procman.control.find")
-
-BACKLOG = 512
-PID_TRIES, PID_PAUSE = 100, 0.005
-"""How often, and how many seconds apart, the pid in a lock is read: its holder writes it just after locking."""
-
-WAIT_PAUSE = 0.05
-"""Seconds between attempts to get a dead procman's lock, which its guardian holds until all that it left has ended."""
 
 Names: TypeAlias = dict[str, socket.socket]
 
@@ -64,15 +57,13 @@ class Claim:
     is refused from any.
     """
 
-    def __init__(
-        self, place: Place, listener: socket.socket, locks: tuple[int, ...], names: Names | None = None, label: str = ""
-    ) -> None:
+    def __init__(self, place: Place, listener: socket.socket, locks: tuple[int, ...], names: Names, label: str) -> None:
         self.label = label
         self.place = place
         self.listener = listener
         self.lock_fd, *guards = locks
         self.guards = tuple(guards)
-        self.names = names or {}
+        self.names = names
         self._file = _file(place)
 
     @property
@@ -96,15 +87,11 @@ class Claim:
         """A new socket in place of one that disappeared, for example with the folder of a user who logged out, else None."""
         if self.place.socket.startswith("@") or _file(self.place) == self._file:
             return None
-        fd = None
-        try:
-            if not self._is_locked():
-                fd = _lock(self.place, lambda _pid: None)
-                if fd is None:
-                    return None
-            listener = _listen(self.place)
-        except RefusedError:  # another process has it by now
-            listener = None
+        fd = listener = None
+        with contextlib.suppress(RefusedError):  # another process has it by now
+            is_locked = self._is_locked()
+            fd = None if is_locked else _lock(self.place, lambda _pid: None)
+            listener = _listen(self.place) if is_locked or fd is not None else None
         if listener is None:
             if fd is not None:
                 os.close(fd)
@@ -151,29 +138,35 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
     killed it calls `on_wait` once, with its pid, and waits until the processes that it left have ended.
     """
     held: dict[Place, int] = {}
-    taken: Names = {}
     waits = _once(on_wait)
-    try:
+    with contextlib.ExitStack() as undo:
         taken = _hold_names(wanted, waits, {})
+        for name in taken.values():
+            undo.enter_context(name)
         _refuse_older(wanted)
         for place in _distinct(wanted.places):
             fd = _lock(place, waits)
             if fd is not None:
                 held[place] = fd
-        for place in (p for p in wanted.places if p in held):
-            listener = _listen(place)
-            if listener is not None:
-                locks = (held.pop(place), *held.values())
-                for fd in locks:
-                    _sign(fd, place)
-                return Claim(place, listener, (*locks, *names.keep_inodes(wanted.roots)), taken, wanted.label)
-    except RefusedError:
-        _close_all(held, taken)
-        raise
-    _close_all(held, {})
+                undo.callback(os.close, fd)
+        claimed = _claimed(wanted, held, taken)
+        if claimed is not None:
+            undo.pop_all()
+    return claimed
+
+
+def _claimed(wanted: Wanted, held: dict[Place, int], taken: Names) -> Claim | None:
+    """The claim by these locks and names."""
+    for place in (p for p in wanted.places if p in held):
+        listener = _listen(place)
+        if listener is not None:
+            locks = (held.pop(place), *held.values())
+            for fd in locks:
+                _sign(fd, place)
+            return Claim(place, listener, (*locks, *names.keep_inodes(wanted.roots)), taken, wanted.label)
     for name, listener in taken.items():  # no folder is writable; procman can still be reached by name
         del taken[name]
-        locks = (os.dup(listener.fileno()), *names.keep_inodes(wanted.roots))
+        locks = (os.dup(listener.fileno()), *held.values(), *names.keep_inodes(wanted.roots))
         return Claim(Place(name, ""), listener, locks, taken, wanted.label)
     return None
 
@@ -183,8 +176,8 @@ def _once(on_wait: Callable[[int], None]) -> Callable[[int], None]:
 
     def waits(pid: int) -> None:
         if not reported:
+            reported.append(pid)
             on_wait(pid)
-        reported.append(pid)
 
     return waits
 
@@ -193,15 +186,13 @@ def _hold_names(wanted: Wanted, on_wait: Callable[[int], None], held: Names) -> 
     """Take every name of these roots that is not held already. On RefusedError none of them is kept."""
     fresh: Names = {}
     mine = os.geteuid()
-    try:
+    with contextlib.ExitStack() as undo:
         for base, root in {base: named for named in wanted.roots for base in names_of(named, wanted.label)}.items():
             name = f"{base}/{mine}"
             listener = names.hold(base, root, on_wait) if name not in held else None
             if listener is not None:
-                fresh[name] = listener
-    except names.HeldError as error:
-        _close_all({}, fresh)
-        raise refusal(error.holder.pid, error.holder.uid) from None
+                fresh[name] = undo.enter_context(listener)
+        undo.pop_all()
     return fresh
 
 
@@ -209,16 +200,9 @@ def _refuse_older(wanted: Wanted) -> None:
     """Refuse to start beside an older procman in this container, whose socket has a name without the PID namespace."""
     for root in wanted.roots:
         for place in older_places(folders(os.environ, os.geteuid()), root, wanted.label):
-            if find.is_here(place.socket):
-                raise refusal(_pid_at(place.socket))
-
-
-def _pid_at(path: str) -> int:
-    try:
-        with connect(path) as peer:
-            return peer_of(peer)[0]
-    except OSError:  # it has ended, or cannot be asked
-        return 0
+            pid = find.pid_here(place.socket)
+            if pid:
+                raise refusal(pid)
 
 
 def _distinct(places: list[Place]) -> list[Place]:
@@ -234,62 +218,49 @@ def _distinct(places: list[Place]) -> list[Place]:
     return [files[file] for file in sorted(files)]
 
 
-def _close_all(held: dict[Place, int], taken: Names) -> None:
-    for fd in held.values():
-        os.close(fd)
-    for name in taken.values():
-        name.close()
-
-
 def _lock(place: Place, on_wait: Callable[[int], None]) -> int | None:
     """The descriptor that holds the lock of a place; None where the place cannot be used."""
-    try:
-        if place.explicit:
-            fd = _open_lock(place.lock, None)
-        else:
-            folder = _own_folder(os.path.dirname(place.lock))
-            if folder is None:
-                return None
-            try:
-                fd = _open_lock(os.path.basename(place.lock), folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        _refuse_explicit(place, error)
-        return None
-    try:
-        _acquire(fd, on_wait)
-    except OSError as error:  # such as ENOLCK of a network file system
-        os.close(fd)
-        _refuse_explicit(place, error)
-        return None
-    except RefusedError:
-        os.close(fd)
-        raise
+    with contextlib.ExitStack() as undo:
+        try:
+            fd = _open_lock(place)
+            undo.callback(os.close, fd)
+            _acquire(fd, on_wait)
+        except OSError as error:  # such as ENOLCK of a network file system
+            _refuse_explicit(place, error)
+            return None
+        undo.pop_all()
     return fd
 
 
-def _own_folder(path: str) -> int | None:
-    """A descriptor of the folder, created if missing and of mode 0700 from now on; None unless it belongs to us.
+@contextlib.contextmanager
+def _own_folder(path: str) -> Iterator[int]:
+    """A descriptor of the folder, created if missing and of mode 0700 from now on. Raises OSError unless it belongs to us.
 
     The descriptor is checked, not the path, as anyone may have put a link or a folder of that name into /tmp.
     """
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    status = os.fstat(fd)
-    if status.st_uid != os.geteuid():
+    try:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid():
+            raise OSError("its folder is not this user's own")
+        if stat.S_IMODE(status.st_mode) != 0o700:
+            os.fchmod(fd, 0o700)
+        yield fd
+    finally:
         os.close(fd)
-        return None
-    if stat.S_IMODE(status.st_mode) != 0o700:
-        os.fchmod(fd, 0o700)
-    return fd
 
 
-def _open_lock(name: str, folder: int | None) -> int:
+def _open_lock(place: Place) -> int:
     """The lock file. It must belong to us alone, as it will be written to: in an open folder it may be a trap."""
+    folder, name = os.path.split(place.lock)
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    fd = os.open(name, flags, 0o600, dir_fd=folder)
+    if place.explicit:
+        fd = os.open(place.lock, flags, 0o600)
+    else:
+        with _own_folder(folder) as descriptor:
+            fd = os.open(name, flags, 0o600, dir_fd=descriptor)
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
         os.close(fd)
@@ -307,7 +278,8 @@ def _refuse_explicit(place: Place, error: OSError) -> None:
 def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
     """Take the lock, or raise RefusedError with the pid of its holder.
 
-    For a moment the file may still contain a dead procman's pid. If it stays, that procman's guardian holds the lock.
+    The holder writes its pid just after locking: for a moment the file may contain a dead procman's. If it stays, that
+    procman's guardian holds the lock.
     """
     for attempt in itertools.count(1):
         try:
@@ -317,11 +289,11 @@ def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
             holder = _holder(pid, path, fd)
             if holder == ELSEWHERE:
                 raise OSError("a procman of another PID namespace has it") from None
-            if holder is not None or (not pid and attempt >= PID_TRIES):
+            if holder is not None or (not pid and attempt >= TRIES):
                 raise refusal(holder or 0) from None
-            if attempt == PID_TRIES:
+            if attempt == TRIES:
                 on_wait(pid)
-            time.sleep(PID_PAUSE if attempt < PID_TRIES else WAIT_PAUSE)
+            time.sleep(PAUSE if attempt < TRIES else WAIT_PAUSE)
         else:
             return
 
@@ -335,7 +307,7 @@ def _holder(pid: int, path: str, fd: int) -> int | None:
     if pid and find.has_open(pid, fd):
         return pid
     try:
-        with connect(path) as peer:
+        with contextlib.closing(connect(path)) as peer:
             return peer_of(peer)[0] or (ELSEWHERE if names.AVAILABLE else 0)
     except (PermissionError, BlockingIOError):  # a process listens, but cannot be asked
         return 0
@@ -353,22 +325,14 @@ def _listen(place: Place) -> socket.socket | None:
     """A listening socket of mode 0600, in place of a dead one; None where the place cannot be used."""
     try:
         _remove_stale(place)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)  # the socket never has another mode than 0600
         try:
-            with address_of(place.socket) as address:
-                listener.bind(address)
-            listener.listen(BACKLOG)
-            listener.setblocking(False)  # noqa: FBT003  the standard library's signature
-        except OSError:
-            listener.close()
-            raise
+            return listen(place.socket)
         finally:
             os.umask(before)
     except OSError as error:
         _refuse_explicit(place, error)
         return None
-    return listener
 
 
 def _remove_stale(place: Place) -> None:
@@ -380,9 +344,9 @@ def _remove_stale(place: Place) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(status.st_mode):
-        raise OSError("a file that is no socket is in its place")
+        raise OSError("a file that is not a socket is in its place")
     try:
-        with connect(place.socket) as peer:
+        with contextlib.closing(connect(place.socket)) as peer:
             if is_trusted(peer, place.socket):
                 raise refusal(peer_of(peer)[0])
         # a stranger's, from when others could write here; the sticky folder does not let us remove it

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from msgspec import Struct
@@ -73,9 +72,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -105,16 +102,14 @@ class Client:
         """Kept output of these instances, the last `lines` or all, and with `follow` also new output."""
         from procman.control.streaming import LogStream  # noqa: PLC0415  0.2 ms, which `scale` and `ps` need not pay
 
-        return LogStream(self.channel, self._subscribe_logs, LogsParams(tuple(names), lines, follow))
+        params = LogsParams(tuple(names), lines, follow)
+        return LogStream(self.channel, lambda params: self._call(methods.LOGS, params), params)
 
     def events(self) -> EventStream:
         """Every change from now on."""
         from procman.control.streaming import EventStream  # noqa: PLC0415  as above
 
         return EventStream(self.channel, self._subscribe_events, EventsParams())
-
-    def _subscribe_logs(self, params: LogsParams) -> StreamStarted:
-        return self._call(methods.LOGS, params)
 
     def _subscribe_events(self, params: EventsParams) -> StreamStarted:
         self.hello()
@@ -164,7 +159,7 @@ class Client:
         return self._call(methods.SIGNAL, SendSignal(signal, tuple(names), leader))
 
     def hold(self, by: str, types: Sequence[str], seconds: float) -> Accepted:
-        """Let stops of ready instances of these types wait for `release`, for at most so many seconds; 0 ends that.
+        """Let stops of ready instances of these types wait for `release`, for at most this many seconds; 0 ends that.
 
         A new call replaces the earlier one of the same holder. A hold ends ten seconds after this connection, unless
         another connection holds under the same name by then.

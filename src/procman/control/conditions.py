@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from msgspec import Struct
-
+from procman.control.messages import Waited
 from procman.core.requests import AwaitedState
 from procman.core.select import Selector
 from procman.core.view import FleetView, InstanceView, Operation, OperationState, ReasonCode
@@ -17,27 +16,19 @@ UP = ("ready", "done")
 DOWN = ("stopped", "done", "failed")
 
 
-class Verdict(Struct, frozen=True):
-    """`reached`; `pending`, with what is missing, as text; `failed`, as it cannot be reached any more, with the reason;
-    `ending`, as procman itself ends.
-    """
+PENDING = "pending"
+"""The outcome of a verdict that is no answer yet."""
 
-    outcome: str
-    pending: tuple[str, ...] = ()
-    reason: str = ""
-    hint: str = ""
+REACHED = Waited("reached")
+_ENDING = Waited("ending", "cannot keep waiting: procman is stopping")
 
 
-REACHED = Verdict("reached")
-_ENDING = Verdict("ending", (), "cannot keep waiting: procman is stopping")
+def _failed(reason: str, hint: str = "") -> Waited:
+    return Waited("failed", reason, hint)
 
 
-def _failed(reason: str, hint: str = "") -> Verdict:
-    return Verdict("failed", (), reason, hint)
-
-
-def _pending(*those: str) -> Verdict:
-    return Verdict("pending", those)
+def _pending(*those: str) -> Waited:
+    return Waited(PENDING, pending=those)
 
 
 class Condition:
@@ -52,14 +43,14 @@ class Condition:
         self._chosen = Selector(names) if names else None
         self._begun = {i.name: i for i in self._of(begun)}
 
-    def judge(self, view: FleetView) -> Verdict:
+    def judge(self, view: FleetView) -> Waited:
         """The verdict on a view."""
         verdict = self._judge(view)
         if view.stopping and verdict.outcome != "reached" and self._until is not AwaitedState.STOPPED:
             return _ENDING
         return verdict
 
-    def _judge(self, view: FleetView) -> Verdict:
+    def _judge(self, view: FleetView) -> Waited:
         pending: list[str] = []
         rows = self._of(view)
         for i in rows:
@@ -72,7 +63,7 @@ class Condition:
     def _of(self, view: FleetView) -> list[InstanceView]:
         return [i for i in view.instances if self._chosen is None or self._chosen.matches(i.name)]
 
-    def _gone(self, rows: list[InstanceView]) -> Verdict:
+    def _gone(self, rows: list[InstanceView]) -> Waited:
         """Names of instances that do not exist, unless they are to be stopped."""
         there = {i.name for i in rows}
         gone = [name for name in self._names if name in self._begun and name not in there]
@@ -80,7 +71,7 @@ class Condition:
             return REACHED
         return _failed(f"cannot keep waiting for {gone[0]}: it is no longer there")
 
-    def _up(self, i: InstanceView) -> Verdict:
+    def _up(self, i: InstanceView) -> Waited:
         if i.phase in ("failed", "stopped"):
             return _failed(
                 f"cannot keep waiting for {i.name}: it {_at_rest(i)}", f"`procman restart {i.name}` starts it"
@@ -96,7 +87,7 @@ class Condition:
         died = before is not None and i.restarts > before.restarts
         return i.crash_loop and (i.phase == "backoff" or died)
 
-    def _stopped(self, i: InstanceView) -> Verdict:
+    def _stopped(self, i: InstanceView) -> Waited:
         if i.phase in DOWN:
             return REACHED
         if _is_unkillable(i):
@@ -113,7 +104,7 @@ class OperationCondition:
     def __init__(self, read: Callable[[], Operation | None]) -> None:
         self._read = read
 
-    def judge(self, view: FleetView) -> Verdict:
+    def judge(self, view: FleetView) -> Waited:
         """The verdict."""
         operation = self._read()
         if operation is None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from procman.control import names
 from procman.control.places import folders, inner_sockets, logical, names_of, older_places, places_in, temporary
-from procman.control.sockets import answers, connect, is_trusted, peer_of
+from procman.control.sockets import answers, connect, is_trusted, peer_of, user_name
 from procman.errors import NotRunningError
 
 
@@ -27,7 +27,9 @@ def find(start: str, explicit: str | None, environ: Mapping[str, str], label: st
     override = explicit or environ.get("PROCMAN_SOCKET")
     if override:
         if not answers(override):
-            raise NotRunningError(f"cannot reach procman: none listens on {override}", "start it with `procman start`")
+            raise NotRunningError(
+                f"cannot reach procman: nothing listens on {override}", "start it with `procman start`"
+            )
         return override
     try:
         named, real = os.path.abspath(logical(start, environ)), os.path.realpath(start)
@@ -57,7 +59,7 @@ def _unreachable(where: str, environ: Mapping[str, str], label: str) -> NotRunni
         return NotRunningError(text, f"`kill -HUP {pid}` makes it again and reloads; `kill {pid}` ends it")
     other = names.of_another_user(names_of(where, label))
     if other is not None:
-        user = names.user_name(other.uid)
+        user = user_name(other.uid) or other.uid
         text = f"cannot reach procman: pid {other.pid} of user {user} runs for {where}, and only that user and root may use it"
         return NotRunningError(
             text,
@@ -74,7 +76,7 @@ def _unreachable(where: str, environ: Mapping[str, str], label: str) -> NotRunni
             f"the formations {', '.join(others)} run here: `--name`, or the variable PROCMAN_NAME, says which is meant"
         )
     return NotRunningError(
-        f"cannot reach procman: none{f' of the name {label}' if label else ''} runs for {where}", hint
+        f"cannot reach procman: no procman{f' named {label}' if label else ''} runs for {where}", hint
     )
 
 
@@ -106,20 +108,20 @@ def sockets_of(root: str, environ: Mapping[str, str], label: str = "") -> Iterat
     for base in names_of(root, label):
         yield from names.serving(base, root)
     for place in older_places(candidates, root, label):
-        if _is_private(os.path.dirname(place.socket), trusted) and is_here(place.socket):
+        if _is_private(os.path.dirname(place.socket), trusted) and pid_here(place.socket):
             yield place.socket
     for folder in dict.fromkeys(candidates):  # seen from outside, one in an inner container
         if _is_private(folder, trusted):
-            yield from (path for path in inner_sockets(folder, root, label) if is_here(path))
+            yield from (path for path in inner_sockets(folder, root, label) if pid_here(path))
 
 
-def is_here(path: str) -> bool:
-    """Whether the listener has a pid that we can see, and so is in our PID namespace or in one below it."""
+def pid_here(path: str) -> int:
+    """The pid of the listener, where we can see it: it is in our PID namespace or in one below it; 0 elsewhere."""
     try:
-        with connect(path) as peer:
-            return peer_of(peer)[0] != 0 and is_trusted(peer, path)
+        with contextlib.closing(connect(path)) as peer:
+            return peer_of(peer)[0] if is_trusted(peer, path) else 0
     except OSError:
-        return False
+        return 0
 
 
 def _is_private(folder: str, trusted: set[int]) -> bool:
@@ -137,15 +139,19 @@ def _named_in(lock: str) -> str:
     Only if the holder is the one that listens there: the explicit socket of a dead procman may belong to another root
     by now.
     """
-    try:
-        fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:  # no procman has ever started there
-        return ""
-    try:
+    with contextlib.suppress(OSError), _opened(lock) as fd:  # no procman has ever started there
         pid, path = signature(fd)
+        return path if path and _is_listened_on_by(pid, path) else ""
+    return ""
+
+
+@contextlib.contextmanager
+def _opened(lock: str) -> Iterator[int]:
+    fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        yield fd
     finally:
         os.close(fd)
-    return path if path and _is_listened_on_by(pid, path) else ""
 
 
 def signature(fd: int) -> tuple[int, str]:
@@ -156,7 +162,7 @@ def signature(fd: int) -> tuple[int, str]:
 
 def _is_listened_on_by(pid: int, path: str) -> bool:
     try:
-        with connect(path) as peer:
+        with contextlib.closing(connect(path)) as peer:
             return peer_of(peer)[0] in (pid, 0) and is_trusted(peer, path)
     except (PermissionError, BlockingIOError):  # a process listens, but cannot be asked
         return True
@@ -167,20 +173,14 @@ def _is_listened_on_by(pid: int, path: str) -> bool:
 def _holder(root: str, environ: Mapping[str, str], label: str) -> int:
     """The pid of a process that holds a lock of this root and no longer listens anywhere; 0 where there is none."""
     for place in places_in(folders(environ, os.geteuid()), root, label):
-        try:
-            fd = os.open(place.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:  # no procman has ever started there
-            continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid, _ = signature(fd)
-            if has_open(pid, fd):
-                return pid
-        except OSError:  # such as ENOLCK of a network file system
-            continue
-        finally:
-            os.close(fd)
+        # no procman has ever started there, or it cannot be locked (ENOLCK of a network file system)
+        with contextlib.suppress(OSError), _opened(place.lock) as fd:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid, _ = signature(fd)
+                if has_open(pid, fd):
+                    return pid
     return 0
 
 

@@ -140,7 +140,7 @@ class Ps(Struct, frozen=True):
 class Accepted(Struct, frozen=True):
     """A change was accepted: the instances that it affects, the formation wanted from now on, and the one `before`.
     `operation` is the number that `wait` takes; 0 where nothing changes. `folder` is the one that the root's name leads
-    to now, where a reload has found another one than before: what is started from now on runs there.
+    to now, where a reload has found another one than before: new processes run there.
     """
 
     instances: tuple[str, ...]

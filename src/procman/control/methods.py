@@ -79,80 +79,59 @@ class Method(Struct, Generic[P, R], frozen=True):
 METHODS: dict[str, Method[Any, Any]] = {}
 
 
-def _row(method: Method[P, R]) -> Method[P, R]:
-    METHODS[method.name] = method
-    return method
+def _row(
+    name: str, types: tuple[type[P], type[R]], access: Access, doc: str, kind: MethodKind = MethodKind.CALL
+) -> Method[P, R]:
+    """A row of the table; `types` are those of the parameters and of the result."""
+    METHODS[name] = row = Method(name, *types, access, doc, kind)
+    return row
 
 
 _READ, _CHANGE = Access.READ, Access.CHANGE
 _STREAM, _OF_STREAM = MethodKind.STREAM, MethodKind.OF_STREAM
 
-HELLO = _row(Method("hello", HelloParams, Hello, _READ, "ask who answers, and what it can do"))
-PS = _row(Method("ps", NoParams, Ps, _READ, "show the formation and every instance"))
-SCALE = _row(Method("scale", Scale, Accepted, _CHANGE, "set or change counts; without any, show them"))
-RESTART = _row(Method("restart", Restart, Accepted, _CHANGE, "restart the named instances; starts stopped ones"))
-STOP = _row(Method("stop", Stop, Accepted, _CHANGE, "stop the named instances and keep them stopped"))
-WAIT = _row(
-    Method("wait", WaitParams, Waited, _READ, "answer once the named instances are as wanted, or never will be")
-)
-SIGNAL = _row(Method("signal", SendSignal, Accepted, _CHANGE, "send a signal to the named instances"))
-WHY = _row(
-    Method("why", WhyParams, Why, _READ, "say why an instance is as it is, what comes next, and what can be done")
-)
+HELLO = _row("hello", (HelloParams, Hello), _READ, "ask who answers, and what it can do")
+PS = _row("ps", (NoParams, Ps), _READ, "show the formation and every instance")
+SCALE = _row("scale", (Scale, Accepted), _CHANGE, "set or change counts; without any, show them")
+RESTART = _row("restart", (Restart, Accepted), _CHANGE, "restart the named instances; starts stopped ones")
+STOP = _row("stop", (Stop, Accepted), _CHANGE, "stop the named instances and keep them stopped")
+WAIT = _row("wait", (WaitParams, Waited), _READ, "answer once the named instances are as wanted, or never will be")
+SIGNAL = _row("signal", (SendSignal, Accepted), _CHANGE, "send a signal to the named instances")
+WHY = _row("why", (WhyParams, Why), _READ, "say why an instance is as it is, what comes next, and what can be done")
 HOLD = _row(
-    Method(
-        "hold",
-        Hold,
-        Accepted,
-        _CHANGE,
-        "let stops of ready instances wait for `release`; ends ten seconds after this connection",
-    )
+    "hold",
+    (Hold, Accepted),
+    _CHANGE,
+    "let stops of ready instances wait for `release`; ends ten seconds after this connection",
 )
-RELEASE = _row(Method("release", ReleaseParams, Accepted, _CHANGE, "let a stop that was held continue"))
-REPORT = _row(Method("report", ReportParams, Accepted, _CHANGE, "report what is wrong with what a companion serves"))
+RELEASE = _row("release", (ReleaseParams, Accepted), _CHANGE, "let a stop that was held continue")
+REPORT = _row("report", (ReportParams, Accepted), _CHANGE, "report what is wrong with what a companion serves")
 LOGS = _row(
-    Method(
-        "logs", LogsParams, StreamStarted, _READ, "stream kept output, then `output` and `end` notifications", _STREAM
-    )
+    "logs", (LogsParams, StreamStarted), _READ, "stream kept output, then `output` and `end` notifications", _STREAM
 )
-EVENTS = _row(
-    Method("events", EventsParams, StreamStarted, _READ, "stream every change as an `event` notification", _STREAM)
-)
+EVENTS = _row("events", (EventsParams, StreamStarted), _READ, "stream every change as an `event` notification", _STREAM)
 ATTACH = _row(
-    Method(
-        "attach",
-        AttachParams,
-        Attached,
-        _CHANGE,
-        "stream an instance's `output` as it is written, and each `event` of it",
-        _STREAM,
-    )
+    "attach",
+    (AttachParams, Attached),
+    _CHANGE,
+    "stream an instance's `output` as it is written, and each `event` of it",
+    _STREAM,
 )
 INPUT = _row(
-    Method(
-        "input",
-        InputParams,
-        Taken,
-        _CHANGE,
-        "type into the instance of an `attach` stream of this connection",
-        _OF_STREAM,
-    )
+    "input",
+    (InputParams, Taken),
+    _CHANGE,
+    "type into the instance of an `attach` stream of this connection",
+    _OF_STREAM,
 )
 RESIZE = _row(
-    Method(
-        "resize",
-        ResizeParams,
-        Keyboard,
-        _CHANGE,
-        "set the size of the screen that shows an `attach` stream",
-        _OF_STREAM,
-    )
+    "resize", (ResizeParams, Keyboard), _CHANGE, "set the size of the screen that shows an `attach` stream", _OF_STREAM
 )
-RELOAD = _row(Method("reload", NoParams, Accepted, _CHANGE, "read the inputs again and apply what changed"))
+RELOAD = _row("reload", (NoParams, Accepted), _CHANGE, "read the inputs again and apply what changed")
 UPGRADE = _row(
-    Method("upgrade", NoParams, Checked, _CHANGE, "let the installed procman take over, without touching what runs")
+    "upgrade", (NoParams, Checked), _CHANGE, "let the installed procman take over, without touching what runs"
 )
-SHUTDOWN = _row(Method("shutdown", Shutdown, Accepted, _CHANGE, "stop everything and end"))
+SHUTDOWN = _row("shutdown", (Shutdown, Accepted), _CHANGE, "stop everything and end")
 
 
 NOTIFICATIONS: dict[str, type[Struct]] = {

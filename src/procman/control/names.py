@@ -8,10 +8,10 @@ no such table (macOS, a sandbox) the file locks of `claim` hold.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import errno
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,20 +19,22 @@ from itertools import islice
 
 from msgspec import Struct
 
-from procman.control.sockets import address_of, connect, peer_of
+from procman.control.sockets import connect, listen, peer_of, state_of, user_name
 from procman.errors import RefusedError
 
-BACKLOG = 512
 TRIES, PAUSE = 100, 0.005
-"""How often, and how many seconds apart, a process is asked that has its name and does not listen yet."""
+"""How often, and how many seconds apart, a process is asked that has its name and does not listen yet, or has its lock
+and has not written its pid.
+"""
 
 WAIT_PAUSE = 0.05
-"""Seconds between attempts to get the name of a dead procman. Its guardian holds the name until everything it left has
-ended.
+"""Seconds between attempts to get the name or the lock of a dead procman. Its guardian holds them until everything it left
+has ended.
 """
 
 MOST_USERS = 16
-"""The users whose processes root believes to run a folder: anyone can take any number of names, and answer on none."""
+"""The users whose processes root accepts as running a folder: anyone can take any number of names, and answer on none.
+"""
 
 AVAILABLE = sys.platform == "linux"
 
@@ -47,19 +49,11 @@ class Holder(Struct, frozen=True):
     alive: bool
 
 
-class HeldError(Exception):
-    """A living procman has the name."""
-
-    def __init__(self, holder: Holder) -> None:
-        super().__init__(holder)
-        self.holder = holder
-
-
 def hold(base: str, root: str, on_wait: Callable[[int], None]) -> socket.socket | None:
     """The listening socket of this name; None where there can be none, or where a stranger has taken it.
 
-    Raises HeldError where a relevant procman has the name: one of this user, of root, of the folder's owner, and for
-    root any that is in the folder. After a procman that was killed it waits, and calls `on_wait` once.
+    Raises RefusedError where a relevant procman has the name: one of this user, of root, of the folder's owner, and for
+    root any that is in the folder. After a procman that was killed it waits, and calls `on_wait` each time it asks.
     """
     if not AVAILABLE:
         return None
@@ -91,10 +85,9 @@ def keep_inodes(roots: Iterable[str]) -> tuple[int, ...]:
 
 
 def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket | None:
-    has_reported = False
     for attempt in range(sys.maxsize):
         try:
-            return _bound(name)
+            return listen(name)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 return None
@@ -107,37 +100,19 @@ def _take(name: str, uid: int, on_wait: Callable[[int], None]) -> socket.socket 
         elif holder is None or holder.uid != uid:
             return None
         elif holder.alive:
-            raise HeldError(holder)
+            raise refusal(holder.pid, holder.uid)
         else:
-            if not has_reported:
-                has_reported = True
-                on_wait(holder.pid)
+            on_wait(holder.pid)
             time.sleep(WAIT_PAUSE)
     raise AssertionError
 
 
-def _bound(name: str) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with address_of(name) as address:
-            listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)  # noqa: FBT003  the standard library's signature
-    return listener
-
-
 def _wait_for(name: str, uid: int, root: str, on_wait: Callable[[int], None]) -> None:
     """Wait until no relevant process has this name."""
-    has_reported = False
     while (holder := holder_of(name)) is not None and holder.uid == uid and _counts(holder, root):
         if holder.alive:
-            raise HeldError(holder)
-        if not has_reported:
-            has_reported = True
-            on_wait(holder.pid)
+            raise refusal(holder.pid, holder.uid)
+        on_wait(holder.pid)
         time.sleep(1.0)
 
 
@@ -164,11 +139,13 @@ def of_another_user(bases: Iterable[str]) -> Holder | None:
 
 
 def labels(bases: Iterable[str]) -> list[str]:
-    """The `--name` of every formation of a root that this user, or any user for root, runs; `bases` are its unnamed names."""
+    """The `--name` of every formation that this user runs in a root, or for root any user. `bases` are the root's names
+    without a `--name`.
+    """
     users = f"/{os.geteuid()}" if os.geteuid() != 0 else ""
     found: dict[str, None] = {}
-    for line in _table():
-        name, _, _ = (path := line.rstrip("\n").rpartition(" ")[2]).rpartition("/")
+    for path, _ in _table():
+        name = path.rpartition("/")[0]
         for base in bases:
             if name.startswith(f"{base}:") and path.endswith(users):
                 found[name.removeprefix(f"{base}:")] = None
@@ -176,14 +153,17 @@ def labels(bases: Iterable[str]) -> list[str]:
 
 
 def holder_of(name: str) -> Holder | None:
-    """Who listens there; None where nobody does, or no longer. One with a full queue is alive but cannot be identified."""
+    """The process that listens there; None if none does, or no longer does. One with a full queue is alive but cannot
+    be identified.
+    """
     try:
-        with connect(name, timeout=0.2) as peer:
+        with contextlib.closing(connect(name, timeout=0.2)) as peer:
             pid, uid = peer_of(peer)
     except OSError:
         return None
-    inodes = _inodes(name)
-    if not inodes and _table():
+    table = _table()
+    inodes = [inode for path, inode in table if path == name]
+    if not inodes and table:
         return None
     return Holder(pid, uid, _is_alive(pid, inodes))
 
@@ -193,7 +173,7 @@ def _is_alive(pid: int, inodes: list[str]) -> bool:
     try:
         links = os.listdir(f"/proc/{pid}/fd")
     except PermissionError:
-        return not _is_zombie(pid)
+        return state_of(pid) not in ("", "Z")
     except OSError:  # it has ended; without /proc there is no guardian
         return not os.path.exists("/proc/self")
     wanted = {f"socket:[{inode}]" for inode in inodes}
@@ -202,31 +182,20 @@ def _is_alive(pid: int, inodes: list[str]) -> bool:
             if os.readlink(f"/proc/{pid}/fd/{link}") in wanted:
                 return True
         except PermissionError:  # listed but hidden: it is outside our user namespace (ptrace(2))
-            return not _is_zombie(pid)
+            return state_of(pid) not in ("", "Z")
         except OSError:  # closed meanwhile
             continue
     return not wanted
 
 
-def _is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] == b"Z"
-    except OSError:  # it has ended
-        return True
-
-
-def _inodes(name: str) -> list[str]:
-    ending = f" {name}\n"
-    return [line.split()[6] for line in _table() if line.endswith(ending)]
-
-
-def _table() -> list[str]:
+def _table() -> list[tuple[str, str]]:
+    """The path and the inode of every Unix socket that has a path, and before them the headings."""
     try:
         with open(TABLE, encoding="utf-8", errors="replace") as lines:
-            return lines.readlines()
+            rows = [line.rstrip("\n").split(maxsplit=7) for line in lines]
     except OSError:  # no /proc, or hidden in a sandbox
         return []
+    return [(row[7], row[6]) for row in rows if len(row) == 8]
 
 
 def _users(base: str, root: str) -> list[int]:
@@ -242,12 +211,11 @@ def _users(base: str, root: str) -> list[int]:
 
 
 def _named(base: str) -> Iterator[int]:
-    """The users of whom the table has a name for this root: anyone can have taken it."""
+    """The users for whom the table has a name of this root: anyone can have taken it."""
     start = f"{base}/"
-    for line in _table():
-        name = line.rpartition(" ")[2].rstrip("\n")
-        uid = name.removeprefix(start)
-        if uid != name and uid.isdecimal() and len(uid) < 11:
+    for path, _ in _table():
+        uid = path.removeprefix(start)
+        if uid != path and uid.isdecimal() and len(uid) < 11:
             yield int(uid)
 
 
@@ -266,18 +234,9 @@ def _counts(holder: Holder, root: str) -> bool:
 
 def refusal(pid: int, uid: int | None = None) -> RefusedError:
     """The refusal to start where a procman runs already."""
-    whose = "" if uid in (None, os.geteuid()) else f", user {user_name(uid)}"
+    whose = "" if uid is None or uid == os.geteuid() else f", user {user_name(uid) or uid}"
     who = f"procman (pid {pid}{whose})" if pid else "another procman"
     how = "only that user and root may use it" if whose else "see `procman ps`; `procman shutdown` ends it"
     return RefusedError(
         f"cannot start: {who} already runs here", f"{how}, and --name NAME starts another formation of this folder"
     )
-
-
-def user_name(uid: int | None) -> str:
-    import pwd  # noqa: PLC0415  only on the way to an error
-
-    try:
-        return pwd.getpwuid(uid or 0).pw_name
-    except KeyError:
-        return f"{uid}"

@@ -113,13 +113,13 @@ def _inode(path: str) -> int:
 def trace_file(socket: str | None) -> str:
     """Where traces of procman's decisions are written: beside its socket, else in the temporary directory."""
     if socket is None or socket.startswith("@"):
-        return os.path.join(temporary(os.environ, os.geteuid()) + f"-{os.getpid()}.trace")
+        return f"{temporary(os.environ, os.geteuid())}-{os.getpid()}.trace"
     return socket.removesuffix(".sock") + ".trace"
 
 
 def state_files(environ: Mapping[str, str], root: str, label: str, socket: str) -> list[str]:
-    """Where what is to outlive procman may stand, best first: what systemd gives a service (systemd.exec(5), StateDirectory=),
-    what XDG has for state, and beside the control socket, where it does not outlive the machine.
+    """The folders for files that outlive procman, best first: what systemd gives a service (systemd.exec(5),
+    StateDirectory=), what XDG has for state, and beside the control socket, where it does not outlive the machine.
     """
     given = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     xdg, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME", "")

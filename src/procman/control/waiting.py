@@ -1,6 +1,6 @@
 """Waits on a running procman: by its method `wait`, or on an older one by its events and `ps`.
 
-If procman is upgraded meanwhile, the program that takes its place is asked for the rest.
+If procman is upgraded meanwhile, the wait continues with the program that takes its place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from procman.control import methods
 from procman.control.channel import Channel, ClosedError, answer
 from procman.control.codec import Incoming
-from procman.control.conditions import Condition
+from procman.control.conditions import PENDING, Condition
 from procman.control.messages import EventsParams, Happened, NoParams, StreamEnded, StreamStarted, Waited, WaitParams
 from procman.control.streaming import notification
 from procman.core.view import Change
@@ -73,8 +73,8 @@ def wait_by_polling(channel: Channel, params: WaitParams, on_change: OnChange) -
                 view = channel.call(methods.PS.name, NoParams(), methods.PS.result).fleet
                 condition = condition or Condition(params.names, params.until, view)
                 verdict = condition.judge(view)
-                if verdict.outcome != "pending":
-                    return Waited(verdict.outcome, verdict.reason, verdict.hint)
+                if verdict.outcome != PENDING:
+                    return verdict
                 if not _changed(channel, deadline, on_change):
                     return Waited("late", pending=verdict.pending)
             continue  # another program has taken procman's place

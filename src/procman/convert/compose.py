@@ -63,7 +63,7 @@ def dockerfiles(text: str, file: str) -> list[str]:
 
 
 def convert(text: str, file: str, beside: Mapping[str, str] = {}) -> Converted:
-    """`beside` are the texts of those `dockerfiles` that are there. Raises ConfigError."""
+    """`beside` are the texts of those `dockerfiles` that exist. Raises ConfigError."""
     whole = Section(file, read_yaml(text, file), "")
     services = whole.section("services")
     if services is None:

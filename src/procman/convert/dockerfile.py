@@ -172,6 +172,6 @@ def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _next(lines: Iterator[tuple[int, str]]) -> str | None:
-    """The next line without blanks around it, None at the end."""
+    """The next line without spaces around it; None at the end."""
     following = next(lines, None)
     return None if following is None else following[1].strip()

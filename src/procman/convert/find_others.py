@@ -147,7 +147,7 @@ def go(finds: Finds) -> None:
         finds.say(f"Go ({path})")
         finds.add(name, f"go run ./{place}" if place else "go run .", serves=web and reads, otherwise="go")
     if not mains:
-        finds.hint("go.mod is there, but no main.go in its folder or in cmd/NAME: write its line into the Procfile")
+        finds.hint("found go.mod, but no main.go beside it or in cmd/NAME: write its line into the Procfile")
 
 
 def rust(finds: Finds) -> None:

@@ -47,9 +47,9 @@ def inspect(folder: Folder) -> Inspected:
     made = finds.builder.build()
     source = next((path for path in _CONVERTIBLE if folder.has(path)), "")
     if not made.types and source:
-        finds.hint(f"{source} is here: `procman init --from {source}` converts it")
+        finds.hint(f"found {source}: `procman init --from {source}` converts it")
     if folder.has(".env.example") and not folder.has(".env"):
-        finds.hint(".env.example is there, and no .env: copy it, and fill it in")
+        finds.hint(".env.example exists, but no .env: copy it and fill it in")
     return Inspected(made, tuple(finds.said), tuple(finds.hints))
 
 
@@ -63,7 +63,7 @@ def _rule(finds: Finds) -> None:
 
 
 def _inside(finds: Finds, folder: Folder) -> None:
-    """Search the parts that are side by side: all where the folder itself runs nothing, else a front end."""
+    """Search the folders inside: all of them if the folder itself runs nothing, else only a front end."""
     whole = bool(finds.said)
     for place in folder.places():
         part = folder.below(place)

@@ -25,7 +25,7 @@ _INTERPRETERS = {
 }  # fmt: skip
 _REASONS = {
     "cron_restart": "let cron(8) call `procman restart NAME`",
-    "ignore_watch": "name in `watch` what is to be watched",
+    "ignore_watch": "list the patterns under `watch`",
     "wait_ready": "say when it is ready: `ready: tcp`, or `ready: {log: …}`",
     "listen_timeout": "say when it is ready: `ready: tcp`",
     "increment_var": "each instance has its own PORT",
@@ -58,7 +58,7 @@ def convert_printed(printed: str, source: str, file: str) -> Converted:
     try:
         data = json.loads(printed)
     except (ValueError, RecursionError):
-        fail(file, 0, "cannot use what node printed of the file: it is no JSON", "does it export an object?")
+        fail(file, 0, "cannot use what node printed of the file: it is not JSON", "does it export an object?")
     return _converted(data, source, file)
 
 
@@ -66,7 +66,7 @@ _JSON_PIECES = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|//[^\n]*
 
 
 def _kept(match: re.Match[str]) -> str:
-    """A string unchanged; of a comment only its line ends."""
+    """A string unchanged, and only the line ends of a comment."""
     return match[1] or "\n" * match[0].count("\n") or " "
 
 

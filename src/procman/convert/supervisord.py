@@ -64,7 +64,7 @@ def included(text: str, file: str) -> list[str]:
 
 
 def convert(text: str, file: str, beside: Mapping[str, str] = {}) -> Converted:
-    """`beside` are the texts of the `included` files that are there. Raises ConfigError."""
+    """`beside` are the texts of the `included` files that exist. Raises ConfigError."""
     builder = Builder()
     found = [("", section) for section in _sections(text, file)]
     found += [(name, section) for name, more in beside.items() for section in _sections(more, name)]
@@ -85,7 +85,7 @@ def convert(text: str, file: str, beside: Mapping[str, str] = {}) -> Converted:
 
 
 def _sections(text: str, file: str) -> list[_Section]:
-    """The sections as Supervisor's parser reads them: `;` after a blank starts a comment, an indented line continues."""
+    """The sections as Supervisor's parser reads them: `;` after a space starts a comment, an indented line continues."""
     found: list[_Section] = []
     key = ""
     for number, row in enumerate(text.splitlines(), 1):

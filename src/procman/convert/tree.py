@@ -183,7 +183,7 @@ class _Nodes:
         own: dict[str, Item] = {}
         for key, child in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                fail(self.file, int(key.start_mark.line) + 1, "cannot use a key that is no single word")
+                fail(self.file, int(key.start_mark.line) + 1, "cannot use a key that is not a single word")
             item = self.item(child, depth + 1)
             if key.tag == "tag:yaml.org,2002:merge":
                 for source in item.value if isinstance(item.value, list) else [item]:
@@ -213,7 +213,7 @@ def read_toml(text: str, file: str) -> Item:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         found = re.search(r"\(at line (\d+)", str(error))
-        why = str(error).partition(" (at")[0] if found else "it is no TOML"
+        why = str(error).partition(" (at")[0] if found else "it is not TOML"
         fail(file, int(found[1]) if found else 0, f"cannot read the TOML: {why.lower()}")
     return with_lines(data, _toml_lines(text), (), 1)
 

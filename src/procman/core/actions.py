@@ -104,7 +104,7 @@ class StopProbe(Struct, frozen=True):
 
 
 class RunHelper(Struct, frozen=True):
-    """Run a command in this run's environment and folder, for so many seconds at most."""
+    """Run a command in this run's environment and folder, for at most this many seconds."""
 
     name: str
     generation: int

@@ -32,7 +32,7 @@ class Address:
         if self.parts.scheme not in schemes or not (self.parts.hostname or self.parts.scheme == "unix"):
             raise ValueError(f"expected a URL that begins with {wanted}")
         if any(not character.isprintable() or character == " " for character in url):
-            raise ValueError("expected a URL without blanks and control characters")
+            raise ValueError("expected a URL without spaces and control characters")
         self.url: Final = url
         self.shown: Final = _shown(self.parts, self.port)
         words = (self.parts.password, self.parts.username if self.parts.password is None else None, self.parts.query)
@@ -58,7 +58,7 @@ def _shown(parts: SplitResult, port: int | None) -> str:
 
 
 def masked(url: str) -> str:
-    """A URL, or text that is no valid one, for a repr."""
+    """A URL, or text that is not a valid URL, for a repr."""
     from urllib.parse import urlsplit  # noqa: PLC0415  as above
 
     try:
@@ -74,7 +74,5 @@ def variables_in(text: str) -> list[str]:
 
 
 def expanded(text: str, environ: dict[str, str]) -> str:
-    """The text with `$NAME` and `${NAME}` replaced, so that a password can stay where secrets are kept. Raises KeyError
-    for a name that is not set.
-    """
+    """The text with `$NAME` and `${NAME}` replaced: a password can stay elsewhere. KeyError where one is not set."""
     return _VARIABLE.sub(lambda match: environ[match[1] or match[2]], text)

@@ -4,17 +4,37 @@
 is replayed. The order is the HPA's: every metric asks for a count, the largest wins, recommendations of a window limit
 it, its pace is limited, bounds come last. Added are `min: 0`, a fallback, a pause, and two guards against scaling up
 into a crash loop or into a machine without memory. A metric that cannot be read never takes capacity away.
+
+What one metric asks for, and how missing, unready and young instances count, is in the Kubernetes documentation,
+"Horizontal Pod Autoscaling", section "Algorithm details". It differs in two points: without a ready instance a ratio
+changes nothing, and an average over no instances is not a failure but means no demand.
 """
 
 from __future__ import annotations
 
 import math
+from typing import assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.core.demand import Because, Decided, Decision, Mark, Observation, Pace, Proposal, Scaler, ScalingRule
-from procman.core.proposals import is_active, propose
+from procman.core.demand import (
+    MOST,
+    Because,
+    Decided,
+    Decision,
+    Mark,
+    Measure,
+    MetricReading,
+    MetricRule,
+    Observation,
+    Pace,
+    Proposal,
+    Replica,
+    ReplicaState,
+    Scaler,
+    ScalingRule,
+)
 
 WAKE_EVERY = 1.0
 """Seconds between two polls of a type that has a count of 0 and waits for demand."""
@@ -70,7 +90,9 @@ def decide(rule: ScalingRule, state: Scaler, seen: Observation, now: float) -> t
 
 
 def _wake_every(rule: ScalingRule, demanded: _Choice) -> float:
-    """Soon only while nothing waits: to read again soon does not help if no instance may be started, or nothing can be read."""
+    """The short interval, unless something else delays the start: reading again soon does not help if no instance may
+    be started, or nothing can be read.
+    """
     cheap = all(metric.cheap for metric in rule.metrics if metric.wakes)
     return WAKE_SOON if cheap and demanded.count == 0 and demanded.because is not Because.UNREADABLE else WAKE_EVERY
 
@@ -119,9 +141,7 @@ def _idle_since(rule: ScalingRule, state: Scaler, seen: Observation, now: float)
 
 
 def _demanded(proposals: tuple[Proposal, ...], seen: Observation, low: int) -> _Choice:
-    """The largest proposal, or the minimum without a metric. A metric that could not be read keeps the count, and lets
-    others raise it.
-    """
+    """The largest proposal, else the minimum. A metric that could not be read keeps the count; others may raise it."""
     if seen.count and seen.replicas and not any(map(is_active, seen.replicas)):
         return _Choice(seen.count, Because.AT_REST, "every instance is stopped, done or failed")
     known = [(p.count, p) for p in proposals if p.count is not None]
@@ -138,7 +158,9 @@ def _demanded(proposals: tuple[Proposal, ...], seen: Observation, low: int) -> _
 def _stabilized(
     rule: ScalingRule, choice: _Choice, recommendations: tuple[Mark, ...], seen: Observation, now: float
 ) -> _Choice:
-    """Down to the highest recommendation of its window at most, up to the lowest of its own."""
+    """Scale down at most to the highest recommendation of the window for down, and up at most to the lowest of the
+    window for up.
+    """
     if choice.count < seen.count:
         highest = max((m.count for m in recommendations if m.at > now - rule.down.window), default=0)
         held = min(max(highest, choice.count), seen.count)
@@ -157,7 +179,7 @@ def _stabilized(
 def _around_zero(
     rule: ScalingRule, choice: _Choice, seen: Observation, now: float, idle_since: float | None
 ) -> _Choice:
-    """The last instance only goes after `idle` seconds without any demand, and then whatever the window says."""
+    """The last instance is stopped only after `idle` seconds without any demand, and then whatever the window says."""
     if idle_since is None or now - idle_since < rule.idle or seen.count == 0:
         if choice.count == 0 and seen.count > 0:
             passed = 0.0 if idle_since is None else now - idle_since
@@ -179,7 +201,7 @@ def _paced(rule: ScalingRule, choice: _Choice, changes: tuple[Mark, ...], seen: 
     if limit is None or (choice.count <= limit if goes_up else choice.count >= limit):
         return choice
     way = "up" if goes_up else "down"
-    text = f"{choice.text}; {way} to {limit} at most within {pace.period:g} s"
+    text = f"{choice.text}; at most {way} to {limit} in {pace.period:g} s"
     return _Choice(limit, Because.PACED, text)
 
 
@@ -234,3 +256,102 @@ def _thinned(recommendations: tuple[Mark, ...]) -> tuple[Mark, ...]:
         else:
             kept.append(mark)
     return tuple(kept)
+
+
+# ---- what one metric asks for
+
+
+def propose(rule: ScalingRule, metric: MetricRule, reading: MetricReading | None, seen: Observation) -> Proposal:
+    """The count that this metric asks for, with its arithmetic."""
+    if reading is None or reading.error:
+        return Proposal(metric=metric.name, count=None, text=reading.error if reading else "not read")
+    match metric.measure:
+        case Measure.EACH:
+            return _of_each(rule, metric, reading, seen)
+        case Measure.TOTAL | Measure.RATIO if reading.value is None:
+            return Proposal(metric=metric.name, count=None, text="not read")
+        case Measure.TOTAL:
+            return _of_total(rule, metric, reading.value, seen)
+        case Measure.RATIO:
+            return _of_ratio(rule, metric, reading.value, seen)
+        case _:
+            assert_never(metric.measure)
+
+
+def is_active(replica: Replica) -> bool:
+    """Whether the instance is capacity, or is about to be."""
+    return replica.state in {ReplicaState.READY, ReplicaState.STARTING}
+
+
+def within(ratio: float, tolerance: float) -> bool:
+    """Whether a ratio is too near to 1 for a change. The last bit of a division should not cause one."""
+    return abs(1.0 - ratio) <= tolerance + 1e-9
+
+
+def rounded_up(count: float) -> int:
+    """The next whole number above, allowing for the rounding error of floating point."""
+    return math.ceil(min(count, MOST) * (1 - 1e-12))
+
+
+def _of_total(rule: ScalingRule, metric: MetricRule, value: float, seen: Observation) -> Proposal:
+    text = f"{_number(value)} at {_number(metric.target)} an instance"
+    if seen.count and within(value / (metric.target * seen.count), rule.tolerance):
+        return Proposal(metric=metric.name, count=seen.count, text=f"{text}: within the tolerance")
+    return Proposal(metric=metric.name, count=rounded_up(value / metric.target), text=text)
+
+
+def _of_ratio(rule: ScalingRule, metric: MetricRule, value: float, seen: Observation) -> Proposal:
+    ratio = value / metric.target
+    text = f"{_number(value)}, target {_number(metric.target)}"
+    if seen.count == 0:
+        return Proposal(metric=metric.name, count=rounded_up(ratio), text=text)
+    ready = sum(replica.state is ReplicaState.READY for replica in seen.replicas)
+    if not ready:
+        return Proposal(metric=metric.name, count=seen.count, text=f"{text}: none is ready")
+    if within(ratio, rule.tolerance):
+        return Proposal(metric=metric.name, count=seen.count, text=f"{text}: within the tolerance")
+    return Proposal(metric=metric.name, count=rounded_up(ratio * ready), text=f"{text}, {ready} ready")
+
+
+def _of_each(rule: ScalingRule, metric: MetricRule, reading: MetricReading, seen: Observation) -> Proposal:
+    active = [replica for replica in seen.replicas if is_active(replica)]
+    if not active:
+        return Proposal(metric=metric.name, count=0 if seen.count == 0 else seen.count, text="no instance runs")
+    young = {m.name for m in active if m.state is ReplicaState.STARTING or m.ready_for < rule.young}
+    settled = [m.name for m in active if m.name not in young]
+    known = [reading.values[name] for name in settled if name in reading.values]
+    if not known:
+        if young and len(young) == len(active):
+            return Proposal(metric=metric.name, count=seen.count, text="every instance is young or not ready")
+        return Proposal(metric=metric.name, count=None, text="no instance could be measured")
+    count = _balanced(rule, metric, known, (len(settled) - len(known), len(young)), seen.count)
+    aside = f", {len(young)} young or not ready" if young else ""
+    missing = f", {len(settled) - len(known)} not measured" if len(known) < len(settled) else ""
+    mean = sum(known) / len(known)
+    text = f"{_number(mean)} on average over {len(known)}, target {_number(metric.target)}{aside}{missing}"
+    return Proposal(metric=metric.name, count=count, text=text)
+
+
+def _balanced(rule: ScalingRule, metric: MetricRule, known: list[float], unknown: tuple[int, int], current: int) -> int:
+    """The documented arithmetic over instances whose load is known. `unknown`: how many are missing, how many young.
+
+    For a scale-down, missing ones count as at their target; for a scale-up, missing and young ones count as idle. If
+    that reverses the direction, or leads into the tolerance, nothing changes.
+    """
+    missing, young = unknown
+    ratio = sum(known) / len(known) / metric.target
+    dampened = young > 0 and ratio > 1
+    if not dampened and not missing:
+        return current if within(ratio, rule.tolerance) else rounded_up(ratio * len(known))
+    # in a scale-down a young instance is left out of the mean, not counted as idle
+    values = [*known, *[metric.target if ratio < 1 else 0.0] * missing, *[0.0] * (young if dampened else 0)]
+    corrected = sum(values) / len(values) / metric.target
+    if within(corrected, rule.tolerance) or (ratio < 1) != (corrected < 1):
+        return current
+    count = rounded_up(corrected * len(values))
+    backwards = count > current if corrected < 1 else count < current
+    return current if backwards else count
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"

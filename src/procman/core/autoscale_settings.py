@@ -15,13 +15,12 @@ from msgspec.structs import replace
 
 from procman.core.addresses import expanded, masked
 from procman.core.demand import Measure, MetricRule, Pace, ScalingRule
+from procman.core.requests import MAX_COUNT
 from procman.text.quantities import SECONDS, about, read_seconds, worded
-
-MOST_INSTANCES = 1000
 
 YEAR = 365 * 86400
 
-Capacity = Annotated[int, Meta(ge=0, le=MOST_INSTANCES)]
+Capacity = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Duration = Annotated[float, worded(read_seconds, "5m", SECONDS, ge=0, le=YEAR)]
 Interval = Annotated[float, worded(read_seconds, "15s", SECONDS, ge=1, le=YEAR)]
 Positive = Annotated[float, Meta(gt=0, le=1e15)]
@@ -104,7 +103,10 @@ class Metric(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     haproxy: Annotated[HaproxySource | UnsetType, about("A number of a backend of HAProxy")] = UNSET
     http: Annotated[HttpSource | UnsetType, about("A number in a JSON document")] = UNSET
     prometheus: Annotated[PrometheusSource | UnsetType, about("A sample in Prometheus's text format")] = UNSET
-    command: Annotated[Word | UnsetType, about("A command that prints a number")] = UNSET
+    command: Annotated[
+        Word | UnsetType,
+        about("A command that prints a number, in the environment that procman was started in: without `.env`"),
+    ] = UNSET
 
 
 class Movement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,7 +196,7 @@ def faults_of(settings: Autoscale) -> list[tuple[str, str]]:
         faults.append(("min", "cannot be 0 without a metric that can be read while nothing runs, as `queue`"))
     for number, entry in enumerate(settings.schedule):
         if entry.min is UNSET and entry.max is UNSET:
-            faults.append((f"schedule[{number}]", "cannot do without min or max"))
+            faults.append((f"schedule[{number}]", "cannot be used without min or max"))
     return faults
 
 
@@ -247,32 +249,26 @@ def rules_of(settings: Autoscale) -> tuple[MetricRule, ...]:
 
 def label_of(metric: Metric) -> str:
     """The name for people: `cpu`, `queue default`, `http jobs.waiting`."""
-    match kind_of(metric):
-        case "queue" | "latency" as kind:
-            source = getattr(metric, kind)
+    kind = str(kind_of(metric))
+    match getattr(metric, kind):
+        case RedisSource() as source:
             return f"{kind} {getattr(source, sources_of(source)[0])}"
-        case "haproxy":
-            assert isinstance(metric.haproxy, HaproxySource)
-            return f"haproxy {metric.haproxy.backend} {metric.haproxy.of.value}"
-        case "http":
-            assert isinstance(metric.http, HttpSource)
-            return f"http {metric.http.json}"
-        case "prometheus":
-            assert isinstance(metric.prometheus, PrometheusSource)
-            return f"prometheus {metric.prometheus.metric}"
-        case kind:
-            return str(kind)
+        case HaproxySource(backend=backend, of=of):
+            return f"{kind} {backend} {of.value}"
+        case HttpSource(json=what) | PrometheusSource(metric=what):
+            return f"{kind} {what}"
+        case _:
+            return kind
 
 
 def _measure(metric: Metric) -> Measure:
-    if metric.cpu is not UNSET:
-        return Measure.EACH
-    if metric.latency is not UNSET:
-        return Measure.RATIO
-    for source in (metric.http, metric.prometheus):
-        if isinstance(source, HttpSource | PrometheusSource) and source.ratio:
+    match str(kind_of(metric)):
+        case "cpu":
+            return Measure.EACH
+        case "latency":
             return Measure.RATIO
-    return Measure.TOTAL
+        case kind:
+            return Measure.RATIO if getattr(getattr(metric, kind), "ratio", False) else Measure.TOTAL
 
 
 def addresses_of(settings: Autoscale) -> list[str]:

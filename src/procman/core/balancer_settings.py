@@ -11,9 +11,8 @@ from typing import Annotated
 from msgspec import UNSET, Struct, UnsetType
 
 from procman.core.autoscale_settings import Duration, Word
+from procman.core.spec import LAST_PORT
 from procman.text.quantities import about
-
-LAST_PORT = 65535
 
 
 class HaproxyBalancer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

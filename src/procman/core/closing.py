@@ -36,9 +36,7 @@ else:
 
 
 def living(slots: Slots) -> list[Instance]:
-    """The instances that a shutdown stops. One that ended for good by itself is left to its clean-up, and keeps its
-    status.
-    """
+    """The instances that a shutdown stops. One that ended for good is cleaned up anyway, and keeps its status."""
     return [i for i in slots if not isinstance(i.phase, AT_REST) and not i.ended_for_good]
 
 
@@ -108,21 +106,25 @@ def all_ended(slots: Slots) -> bool:
     return found
 
 
+def ended_last(slots: Slots, since: float) -> list[Instance]:
+    """The instances that ended in the shutdown that began then; all of them where all have ended by themselves."""
+    by_themselves = all_ended(slots)
+    return [i for i in slots if by_themselves or i.phase_since >= since or i.unkillable]
+
+
 def failure_of(i: Instance) -> int:
-    """The status with which everything ends for the failure of this instance. One that procman ends for its state has no
-    exit of its own.
-    """
+    """The status with which everything ends because this instance failed; 1 where procman stopped it for its state."""
     return _own_status(i.record) if not isinstance(i.phase, Stopping) else 1
 
 
 def _own_status(record: SlotRecord) -> int:
-    """That of its last exit, if that was a failure of its own; else 1."""
+    """The status of its last exit, if that was a failure of its own; else 1."""
     status = record.last_exit if not record.exit_asked else None
     return (status.code if status is not None else 0) or 1
 
 
 def status_of(i: Instance, status: ExitStatus) -> int:
-    """The status with which everything ends for this end of an instance: an exit 0 before it was ready is a failure."""
+    """The status with which everything ends because this instance ended: an exit 0 before it was ready is a failure."""
     fails = isinstance(i.phase, Clearing) and i.phase.then is AfterClearing.FAILED
     return failure_of(i) if fails else status.code
 

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import TypeAlias, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.core import desired as wanted
 from procman.core import select, wording
 from procman.core.actions import Action, Signal, Target
-from procman.core.desired import Desired, Move, Resizing, RestartMove, Role, StopMove
+from procman.core.desired import Desired, Move, RestartMove, StartMove, StopMove
 from procman.core.events import AwaitedState, Hold, Restart, Scale, SendSignal, Stop, Wait
 from procman.core.operations import Need, Want, needs_of_counts, up
-from procman.core.phases import Instance
+from procman.core.phases import Instance, Ready
 from procman.core.select import Refusal
-from procman.core.slots import Slots
-from procman.core.spec import Plan, ProcessSpec, refuse_count, room_of
+from procman.core.slots import World
+from procman.core.spec import ProcessSpec, refuse_count, room_of
 from procman.core.view import Change, CountChange, Kind, Reason, ReasonCode
 from procman.errors import nearest
 from procman.text.words import index_of, type_of
-
-
-class World(Struct, frozen=True):
-    """What commands are judged by."""
-
-    plan: Plan
-    desired: Desired
-    slots: Slots
-
-    def standing(self) -> list[Instance]:
-        """The regular slots of the formation, without those that are leaving and the extra ones of rollouts."""
-        return [i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]
-
-    def extras(self) -> list[Instance]:
-        """The extra instances of rollouts."""
-        slots = [self.slots.at(t, number) for t, number in self.desired.surge.items()]
-        return [i for i in slots if i is not None]
 
 
 class Granted(Struct, frozen=True):
@@ -80,7 +62,7 @@ def scale(command: Scale, world: World) -> Decision:
     touched: list[str] = []
     for t, n in target.items():
         remove = [index_of(name) for name in command.remove if type_of(name) == t]
-        after, names = resized(World(plan, after, world.slots), t, n, wording.SCALED_DOWN, remove)
+        after, names = resize(World(plan, after, world.slots), t, n, wording.SCALED_DOWN, remove)
         touched += names
     change = None
     if changed:
@@ -89,14 +71,18 @@ def scale(command: Scale, world: World) -> Decision:
         change = Change(event=Kind.SCALED, text=text, type=one, counts=changed)
     what = "scale " + " ".join(f"{t}={n}" for t, n in target.items()) if target else ""
     needs = needs_of_counts(after, target, touched, plan)
-    stopped = {i.name for i in world.standing() if _is_stopped(i, after)}  # no scaling starts them, or ends their stop
-    needs = {name: need for name, need in needs.items() if name not in stopped or need.want is Want.DOWN}
+    settled = {i.name for t in target for i in world.regular(t) if _is_settled(i, after)}
+    needs = {name: need for name, need in needs.items() if name not in settled or need.want is Want.DOWN}
     return Granted(after, touched, needs, what, change)
 
 
-def _is_stopped(i: Instance, desired: Desired) -> bool:
-    """Whether it was stopped by a person, or is being stopped."""
-    return not i.wanted or isinstance(desired.moves.get(i.name), StopMove)
+def _is_settled(i: Instance, desired: Desired) -> bool:
+    """Whether a scaling that keeps it waits for nothing of it: it is ready and stays, or it was or is being stopped, which
+    no scaling changes.
+    """
+    move = desired.moves.get(i.name)
+    stays = move is None and isinstance(i.phase, Ready) and not i.spec.oneshot
+    return stays or not i.wanted or isinstance(move, StopMove)
 
 
 def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: World) -> Refusal | None:
@@ -110,7 +96,7 @@ def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: Wo
         removed, count = [other for other in chosen if type_of(other) == t], world.desired.count(t)
         if len(removed) > count - target.get(t, count):
             reason = (
-                f"{t}={target[t]} takes {max(0, count - target[t])} of {count} away"
+                f"{t}={target[t]} stops {max(0, count - target[t])} of {count}"
                 if t in target
                 else f"{t} keeps its count"
             )
@@ -129,14 +115,38 @@ def scale_by_signal(by: int, world: World) -> Decision:
     return scale(Scale(by={main: by}), world) if main is not None else (wording.no_main_type(MAIN_TYPE), "")
 
 
-def resized(
+def resize(
     world: World, type_name: str, count: int, why: Reason, remove: Collection[int] = ()
 ) -> tuple[Desired, list[str]]:
-    """What is desired with another count of a type, and the slots that start or stop; `remove` are stopped first."""
-    taken, room = partial(world.slots.taken, world.plan.types[type_name]), room_of(world.plan, type_name)
-    to = wanted.resize(world.desired, Resizing(type_name, count, taken, room, why, remove))
-    gone = [n for n in to.stop if world.slots.at(type_name, n) is not None]
-    return to.desired, [f"{type_name}.{n}" for n in [*gone, *to.start]]
+    """What is desired with another count of a type, and the slots that start or stop: the lowest free numbers are started,
+    and the highest existing ones stop, `remove` before them.
+    """
+    desired, room = world.desired, room_of(world.plan, type_name)
+    before = desired.numbers(type_name)
+    stay = [number for number in before if number <= room and number not in remove][:count]
+    start = sorted(islice(_next_numbers(world, type_name, count), count - len(stay)))
+    stop = [f"{type_name}.{number}" for number in sorted(set(before).difference(stay), reverse=True)]
+    moves: dict[str, Move] = {f"{type_name}.{number}": StartMove() for number in start}
+    moves |= dict.fromkeys(stop, StopMove(why))
+    touched = [name for name in moves if name not in stop or world.slots.get(name) is not None]
+    return desired.moving(moves).numbered(type_name, stay + start), touched
+
+
+def _next_numbers(world: World, type_name: str, count: int) -> Iterator[int]:
+    """The numbers for more instances, in order, as far as one looks: there may be a thousand.
+
+    A number is free if no slot has it. If there are not enough free numbers, leaving slots are started again once they
+    are down, and finally the extra instance of a rollout becomes a regular one. A single instance always waits for its
+    number: others know its port, and it may be one that must not run twice.
+    """
+    held, extra = frozenset(world.desired.numbers(type_name)), world.desired.surge.get(type_name)
+    late = frozenset(world.slots.taken(world.plan.types[type_name])) if count > 1 else frozenset[int]()
+    room = room_of(world.plan, type_name)
+    numbers = range(1, room + 1)
+    yield from (number for number in numbers if number not in held and number != extra and number not in late)
+    yield from (number for number in numbers if number not in held and number != extra and number in late)
+    if extra is not None and extra <= room and extra not in held:
+        yield extra
 
 
 def restart(command: Restart, world: World) -> Decision:

@@ -34,7 +34,7 @@ class Crashes:
 
     def loops(self, i: Instance, now: float) -> bool:
         """Whether it is in the crash loop of its type: it is being restarted, died within the last minute, and not for the
-        first time. One that dies once while a sibling dies again and again is in none.
+        first time. One that dies once while a sibling dies again and again is not.
         """
         died_at, before = i.record.died_at, i.record.died_before
         if died_at is None or now - died_at >= WINDOW or isinstance(i.phase, AT_REST):

@@ -1,12 +1,9 @@
-"""What people want now, as one value that commands change: counts and numbers, what slots still have to do, and whether
-everything ends.
-"""
+"""What people want now, as one value: counts and numbers, what slots still have to do, whether everything ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from enum import Enum
-from itertools import chain, islice
 from typing import TypeAlias, TypeGuard
 
 from msgspec import Struct
@@ -27,9 +24,7 @@ class StopMove(Struct, frozen=True, tag=True):
 
 
 class RestartMove(Struct, frozen=True, tag=True):
-    """A restart with the type's spec; `rolling`: when its type's rollout allows it; `after`: when these types are all
-    ready again.
-    """
+    """A restart with the type's spec: `rolling` when its rollout allows it, `after` these types are all ready again."""
 
     why: Reason
     rolling: bool = False
@@ -37,9 +32,7 @@ class RestartMove(Struct, frozen=True, tag=True):
 
 
 class RegroupMove(Struct, frozen=True, tag=True):
-    """The slot is stopped with its group, in reverse order, and started again in its turn; not started where the group
-    has `failed`.
-    """
+    """The slot is stopped with its group, in reverse order, and started again in its turn unless that has `failed`."""
 
     why: Reason
     failed: bool = False
@@ -107,8 +100,8 @@ class Desired(Struct, frozen=True, kw_only=True):
         return Role.SURGE if self.surge.get(type_name) == number else Role.LEAVING
 
     def pending(self, type_name: str) -> int:
-        """How many of its regular slots are still to be replaced in a rollout. Restarts that follow a dependency's are not
-        part of it: that may never be back.
+        """How many of its regular slots are still to be replaced in a rollout. Restarts that follow a dependency's are
+        not counted: the dependency may never be back.
         """
         moves = (self.moves.get(name) for name in self.names(type_name))
         return sum(is_rolling(move) and move.why.code is not ReasonCode.FOLLOWED for move in moves)
@@ -130,62 +123,6 @@ def first(plan: Plan) -> Desired:
     return Desired(counts=dict(plan.counts), scaled=plan.kept, moves=dict.fromkeys(names, StartMove()))
 
 
-class Resizing(Struct, frozen=True):
-    """Another count of a type. `taken` returns the numbers of existing slots, `room` is the highest possible number,
-    `remove` are numbers to stop first.
-    """
-
-    type: str
-    count: int
-    taken: Callable[[], Collection[int]]
-    room: int
-    why: Reason
-    remove: Collection[int] = ()
-
-
 def kept(plan: Plan, desired: Desired) -> dict[str, int]:
     """The counts that were set at run time, where they are to outlive procman."""
     return {name: desired.counts[name] for name in desired.scaled} if plan.keep_counts else {}
-
-
-class Resized(Struct, frozen=True):
-    """What is desired with another count of a type; the numbers that start, rising, and those that stop, falling."""
-
-    desired: Desired
-    start: list[int]
-    stop: list[int]
-
-
-def resize(desired: Desired, to: Resizing) -> Resized:
-    """With another count of a type the lowest free numbers are started, and the highest existing ones stop.
-
-    A number is free if no slot has it. If there are not enough free numbers, leaving slots are started again once they
-    are down, and finally the extra instance of a rollout becomes a regular one. A single instance always waits for its
-    number: others know its port, and it may be one that must not run twice.
-    """
-    before = desired.numbers(to.type)
-    stay = [number for number in before if number <= to.room and number not in to.remove][: to.count]
-    start = sorted(_next_numbers(desired, to, to.count - len(stay))) if len(stay) < to.count else []
-    stop = sorted(set(before).difference(stay), reverse=True)
-    moves: dict[str, Move] = {f"{to.type}.{number}": StartMove() for number in start}
-    moves |= {f"{to.type}.{number}": StopMove(to.why) for number in stop}
-    return Resized(desired.moving(moves).numbered(to.type, stay + start), start, stop)
-
-
-def _next_numbers(desired: Desired, to: Resizing, missing: int) -> list[int]:
-    """As many numbers as are missing, in the order that `resize` states. It looks no further than it has to, as there may be
-    a thousand.
-    """
-    held, extra = frozenset(desired.numbers(to.type)), desired.surge.get(to.type)
-    late = frozenset(to.taken()) if to.count > 1 else frozenset[int]()
-    extras = [extra] if extra is not None and extra <= to.room and extra not in held else []
-    numbers = range(1, to.room + 1)
-    free = (number for number in numbers if number not in held and number != extra and number not in late)
-    leaving = (number for number in numbers if number not in held and number != extra and number in late)
-    return [*islice(chain(free, leaving, extras), missing)]
-
-
-def free_number(desired: Desired, type_name: str, taken: Collection[int], room: int) -> int | None:
-    """The lowest number that no slot of a type has, up to `room`; None where there is none."""
-    held = desired.numbers(type_name)
-    return next((n for n in range(1, room + 1) if n not in held and n not in taken), None)

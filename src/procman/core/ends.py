@@ -5,7 +5,7 @@ Part of the machine in instance.py, which holds the table. How often and how soo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from msgspec.structs import replace
 
@@ -30,6 +30,7 @@ from procman.core.phases import (
     Stopping,
     StopReason,
     StopStep,
+    Waiting,
     afresh,
     counted,
     enter,
@@ -40,34 +41,22 @@ from procman.core.phases import (
 from procman.core.restart import Outcome
 from procman.core.timers import SlotTimer
 from procman.core.view import Reason, ReasonCode
-from procman.later import later
-
-if TYPE_CHECKING:
-    from procman.core import halting
-else:
-    halting = later(__name__, "procman.core.halting")
 
 
 def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
     if not isinstance(i.phase, Spawning):
         return Step(i)
-    status = ExitStatus(event.code)
-    then, stopped = i.phase.then, i.phase.why
+    then, status = i.phase.then, ExitStatus(event.code)
     i = noted(i, last_exit=status, exit_asked=False)
-    if not i.wanted:
-        return down(i, stopped, now)
-    if then in (AfterSpawn.REGROUP, AfterSpawn.FAIL):
-        return halting.halted(i, stopped or wording.STOPPED, now, failed=then is AfterSpawn.FAIL)
-    if then is not AfterSpawn.RUN:
-        return spawn(afresh(i), now)
-    record = i.record
-    i = noted(noted_death(i, now), ended_at=now, failures=record.failures + 1, early_exits=record.early_exits + 1)
+    if not i.wanted or then is not AfterSpawn.RUN:
+        return spawn_cancelled(i, now)
+    i = noted_death(counted(i, now), now)
     outcome, rule = restart.judge_failed_start(i.spec, event.code, i.record.failures)
     facts: tuple[Fact, ...] = (EndedItself(i.name, status), Died(i.name, outcome is Outcome.RETRY))
     reason = f"cannot start: {event.why}"
     if outcome is not Outcome.RETRY:
-        i = enter(i, Failed(Reason(ReasonCode.GAVE_UP, f"{reason}; {rule}")), now)
-        return Step(i, (wording.failed_to_start(i),), (*facts, Rested(i.name)))
+        i, actions, rested = _fail(i, Reason(ReasonCode.GAVE_UP, f"{reason}; {rule}"), now)
+        return Step(i, actions, (*facts, *rested))
     delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
     published = wording.did_not_start(i, event.why, delay)
     i, actions, _ = _back_off(i, Reason(ReasonCode.CANNOT_START, reason), delay, now)
@@ -75,12 +64,12 @@ def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
 
 
 def spawn_cancelled(i: Instance, now: float) -> Step:
-    """There was no process. If the instance is wanted again it is started now, with the spec that it has by now."""
+    """There is no process. If the instance is wanted again it is started now, with the spec that it has by now."""
     if not isinstance(i.phase, Spawning):
         return Step(i)
     then, why = i.phase.then, i.phase.why
     if i.wanted and then in (AfterSpawn.REGROUP, AfterSpawn.FAIL):
-        return halting.halted(i, why or wording.STOPPED, now, failed=then is AfterSpawn.FAIL)
+        return halted(i, why or wording.STOPPED, now, failed=then is AfterSpawn.FAIL)
     return spawn(afresh(i), now) if i.wanted else down(i, why, now)
 
 
@@ -129,7 +118,7 @@ def emptied(i: Instance, now: float) -> Step:
         case Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why):
             return _ended_for_its_state(i, why, now)
         case Stopping(reason=StopReason.REGROUPED | StopReason.GROUP_FAILED as reason, why=why):
-            return halting.halted(i, why, now, failed=reason is StopReason.GROUP_FAILED)
+            return halted(i, why, now, failed=reason is StopReason.GROUP_FAILED)
         case Stopping():
             return spawn(afresh(i), now)
         case Clearing(then=then, why=why, delay=delay):
@@ -143,9 +132,7 @@ def _ended_for_its_state(i: Instance, why: Reason, now: float) -> Step:
     outcome, rule = restart.judge_failed_start(i.spec, 1, i.record.failures)
     if outcome is Outcome.RETRY:
         return _back_off(i, why, restart.backoff(i.spec.restart, i.record.failures, 0.0), now)
-    why = Reason(ReasonCode.GAVE_UP, f"{why.text}; {rule}")
-    i = enter(i, Failed(why), now)
-    return Step(i, (wording.failed_to_start(i),), (Rested(i.name),))
+    return _fail(i, Reason(ReasonCode.GAVE_UP, f"{why.text}; {rule}"), now)
 
 
 def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: float) -> Step:
@@ -155,8 +142,7 @@ def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: f
         case AfterClearing.BACKOFF:
             return _back_off(i, why, delay, now)
         case AfterClearing.FAILED:
-            i = enter(i, Failed(why), now)
-            return Step(i, (wording.is_failed_at_rest(i, why),), (Rested(i.name),))
+            return _fail(i, why, now, logged=False)
         case AfterClearing.DONE:
             i = enter(i, Done(why), now)
             return Step(i, (wording.is_done_at_rest(i, why),), (Rested(i.name),))
@@ -171,6 +157,19 @@ def down(i: Instance, why: Reason | None, now: float) -> Step:
     """Nothing of it is left, and it is not wanted: it is down."""
     before, i = i.phase, enter(i, Down(why), now)
     return Step(i, (wording.stopped(i, before),), (Rested(i.name),))
+
+
+def halted(i: Instance, why: Reason, now: float, *, failed: bool) -> Step:
+    """Nothing of it is left after a stop with its group: it waits for its turn, or is failed with the whole group."""
+    if failed:
+        return _fail(noted(i, ended_at=now), why, now, logged=False)
+    i = enter(i, Waiting((), retry=True), now)
+    return Step(i, (wording.waits(i, ()),))
+
+
+def _fail(i: Instance, why: Reason, now: float, *, logged: bool = True) -> Step:
+    i = enter(i, Failed(why), now)
+    return Step(i, (wording.is_failed(i, why, logged=logged),), (Rested(i.name),))
 
 
 def _back_off(i: Instance, why: Reason, delay: float, now: float) -> Step:

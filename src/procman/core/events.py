@@ -193,7 +193,7 @@ class InterruptAsked(Struct, frozen=True, tag=True):
 
 
 class ScaleAsked(Struct, frozen=True, tag=True):
-    """TTIN or TTOU: so many more instances of the main type."""
+    """TTIN or TTOU: this many more instances of the main type."""
 
     by: int
 
@@ -235,9 +235,7 @@ class RestartWanted(Struct, frozen=True):
 
 
 class HaltWanted(Struct, frozen=True):
-    """The instance has to stop with its group, and then waits for its turn to be started again, or is failed where the
-    group has `failed`.
-    """
+    """The instance stops with its group, and then waits for its turn, or is failed where the group has `failed`."""
 
     why: Reason
     terms: StopTerms = StopTerms()

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from procman.core import commands, wording
 from procman.core.actions import Publish, Refuse, Reply
-from procman.core.commands import Granted, World
+from procman.core.commands import Granted
 from procman.core.desired import Desired, is_rolling
 from procman.core.events import Command, Hold, Reload, Shutdown
 from procman.core.formation import Formation
@@ -40,7 +40,7 @@ def execute(formation: Formation, command: Command, request: int, now: float) ->
         case Reload(plan):
             _carry_out(formation, _reload(formation, plan), request, now)
         case _:
-            decision = commands.decide(command, _world(formation))
+            decision = commands.decide(command, formation.world)
             if isinstance(decision, Granted):
                 _carry_out(formation, decision, request, now)
             else:
@@ -50,15 +50,11 @@ def execute(formation: Formation, command: Command, request: int, now: float) ->
 def scale_by_signal(formation: Formation, by: int, now: float) -> None:
     """Scale by a signal, which names no type."""
     stopped = (wording.STOPPING, "") if formation.stopping else None
-    decision = stopped or commands.scale_by_signal(by, _world(formation))
+    decision = stopped or commands.scale_by_signal(by, formation.world)
     if isinstance(decision, Granted):
         _carry_out(formation, decision, 0, now)
     else:
         formation.publish(Kind.COMMAND, wording.by_signal(decision[0]))
-
-
-def _world(formation: Formation) -> World:
-    return World(formation.plan, formation.desired, formation.slots)
 
 
 def _shut_down(formation: Formation, why: str, request: int, now: float) -> None:
@@ -95,11 +91,11 @@ def _hold(formation: Formation, hold: Hold) -> None:
 
 def _reload(formation: Formation, plan: Plan) -> Granted:
     """Take the new plan, and return what is desired under it."""
-    reloaded = reload.decide(plan, _world(formation))
+    reloaded = reload.decide(plan, formation.world)
     before, formation.plan = formation.plan, plan
     for type_name in reloaded.difference.removed:
         formation.crashes.forget(type_name)
-        formation.rollouts.forget(type_name)
+        formation.rollouts.running.pop(type_name, None)
     formation.groups = (formation.groups or groups.Groups()) if plan.groups else None
     formation.share_sockets(before)
     formation.desired = _in_order(formation, reloaded.granted.desired, before)
@@ -110,11 +106,11 @@ def _reload(formation: Formation, plan: Plan) -> Granted:
 
 
 def _in_order(formation: Formation, desired: Desired, before: Plan) -> Desired:
-    """What is desired, in the order of dependencies and groups, and with the rollouts that a command leads to. Those that
-    fail go back to the specs of before.
+    """What is desired, in the order of dependencies and groups, and with the rollouts that a command leads to. Rollouts
+    that fail go back to the previous specs.
     """
     if formation.plan.has_followers:
         desired = followers.in_order(desired, formation.plan)
     if formation.groups is not None:
-        formation.groups.begin(formation.grouped, desired.moves)
+        formation.groups.begin(replace(formation.world, desired=desired))
     return replacing.begin(formation, desired, before) if any(map(is_rolling, desired.moves.values())) else desired

@@ -39,9 +39,7 @@ class EndedItself(Struct, frozen=True, gc=False):
 
 
 class Died(Struct, frozen=True, gc=False):
-    """It ended by itself without success, or had to be ended. `retried`: it is started again. `late`: it was not ready
-    in time.
-    """
+    """It ended without success, or had to be ended. `retried`: it is started again; `late`: not ready in time."""
 
     name: str
     retried: bool
@@ -49,7 +47,7 @@ class Died(Struct, frozen=True, gc=False):
 
 
 class Rested(Struct, frozen=True, gc=False):
-    """Nothing of it is left, and nothing is about to happen: it is down, done or failed."""
+    """Nothing of it is left, and it will not start by itself: it is down, done or failed."""
 
     name: str
 

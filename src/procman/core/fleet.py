@@ -180,9 +180,7 @@ class Fleet:
                 assert_never(event)
 
     def _settle(self, now: float) -> None:
-        """Find out whether this was the end: nothing is left after a shutdown, or there is nothing to supervise any
-        more.
-        """
+        """Find out whether this was the end: nothing is left after a shutdown, or nothing is left to supervise."""
         formation = self._formation
         if not formation.stopping:
             if not closing.all_ended(formation.slots):
@@ -191,9 +189,9 @@ class Fleet:
         if not formation.slots.settled or formation.orphans.left:
             return
         self._finished = True
-        line = wording.ended_line(self.instances())
+        since, code = (end.since, end.code) if (end := formation.desired.closing) is not None else (0.0, 0)
+        line = wording.ended_line(closing.ended_last(formation.slots, since))
         if line:
             formation.publish(Kind.FINISHED, line)
         stuck = self.stuck or any(i.unkillable for i in formation.slots.everyone())
-        code = formation.desired.closing.code if formation.desired.closing is not None else 0
         formation.out.append(Finish(1 if stuck else code))

@@ -25,9 +25,7 @@ def followed(spec: ProcessSpec) -> tuple[str, ...]:
 
 
 def owed(one: Instance, plan: Plan, desired: Desired, slots: Slots) -> dict[str, Move]:
-    """A process of this instance has ended: the restarts that follow. None where its slot is removed with it, or
-    everything ends.
-    """
+    """A process of this instance has ended: the restarts that follow. None at the end of everything, or of its slot."""
     moves: dict[str, Move] = {}
     ended = one.spec.type
     if desired.closing is not None or desired.role(ended, one.index) is Role.LEAVING:
@@ -78,8 +76,8 @@ def unready(types: Iterable[str], desired: Desired, slots: Slots) -> tuple[str, 
 
 
 def is_held(move: RestartMove, desired: Desired, slots: Slots) -> bool:
-    """Whether a restart has to wait for the dependencies that it comes after. One that follows theirs waits for as long
-    as that takes; one that was asked for goes on without those that nothing brings back.
+    """Whether a restart has to wait for the dependencies that it comes after. A restart that follows theirs waits for
+    as long as that takes; one that was asked for does not wait for those that nothing brings back.
     """
     late = unready(move.after, desired, slots)
     return bool(late) and (move.why.code is ReasonCode.FOLLOWED or _are_coming(late, desired, slots))

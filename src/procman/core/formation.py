@@ -14,8 +14,7 @@ from msgspec.structs import replace
 
 from procman.core import closing
 from procman.core import desired as wanted
-from procman.core.actions import Action, KeepCounts, OpenSockets, Publish, Remove, SetTimer
-from procman.core.counters import Counters
+from procman.core.actions import Action, KeepCounts, OpenSockets, Publish, ReclaimDaemons, Remove, SetTimer
 from procman.core.crashes import Crashes
 from procman.core.desired import Closing, Move, RegroupMove, RestartMove, Role, StartMove, StopMove
 from procman.core.events import (
@@ -34,24 +33,21 @@ from procman.core.operations import Need, Operations, needs_of_counts
 from procman.core.orphans import Orphans
 from procman.core.phases import AT_REST, Backoff, Down, Instance, Waiting
 from procman.core.rollout import Rollouts
-from procman.core.slots import Slots, SlotsState
-from procman.core.snapshot import FleetState, GroupsState, StartupState
+from procman.core.slots import Slots, SlotsState, World
+from procman.core.snapshot import FleetState, GroupsState, StartupState, TypeCounts
 from procman.core.spec import OnEnd, Plan, ProcessSpec, StopPolicy, is_companion
 from procman.core.timers import ClosingTimer, WaitingLineTimer
-from procman.core.turn import Pacers, Turn
+from procman.core.turn import Turn
 from procman.core.view import Change, Kind, Reason, ReasonCode
 from procman.later import later
 from procman.text.words import type_of
 
 if TYPE_CHECKING:
-    from procman.core import daemons, followers, groups, order, recycling, reload, replacing, startup, wording
-    from procman.core.blockers import Blockers
+    from procman.core import followers, groups, order, reload, replacing, startup, wording
 else:
-    daemons = later(__name__, "procman.core.daemons")
     followers = later(__name__, "procman.core.followers")
     groups = later(__name__, "procman.core.groups")
     order = later(__name__, "procman.core.order")
-    recycling = later(__name__, "procman.core.recycling")
     reload = later(__name__, "procman.core.reload")
     replacing = later(__name__, "procman.core.replacing")
     startup = later(__name__, "procman.core.startup")
@@ -59,6 +55,9 @@ else:
 
 WAITING_AFTER = 2.0
 """Seconds into a stop after which a line names the instances that are still waited for."""
+
+NO_COUNTS = TypeCounts()
+"""Shared by all types that have seen nothing: the trace keeps a state with an entry for each type."""
 
 
 class Formation:
@@ -71,7 +70,7 @@ class Formation:
         self.desired = state.desired
         self.slots = Slots(state.slots)
         self.crashes = Crashes(state.crashes)
-        self.counters = Counters(state.counters)
+        self.counters = dict(state.counters)
         self.operations = Operations(state.operations)
         self.orphans = Orphans(state.orphans)
         self.rollouts = Rollouts(state.rollouts)
@@ -91,7 +90,7 @@ class Formation:
             slots=self.slots.state(),
             finished=finished,
             crashes=self.crashes.state(),
-            counters=self.counters.state(),
+            counters=dict(self.counters),
             operations=self.operations.state(),
             orphans=self.orphans.state(),
             rollouts=self.rollouts.state(),
@@ -119,7 +118,7 @@ class Formation:
                 return
 
     def _pass(self, moves: Mapping[str, Move], now: float) -> None:
-        turn = Turn(self.plan, self.desired, self.slots, Pacers(self.rollouts, self.groups), now)
+        turn = Turn(self.world, self.rollouts, self.groups, now)
         self.desired = replace(self.desired, moves={})
         left = {name: move for name, move in moves.items() if not self._move(name, move, turn, now)}
         self.desired = replace(self.desired, moves=left | self.desired.moves)
@@ -127,7 +126,7 @@ class Formation:
     def _move(self, name: str, move: Move, turn: Turn, now: float) -> bool:
         """Whether the move is made, or not needed any more."""
         type_name, _, index = name.rpartition(".")
-        i = self.slots.at(type_name, int(index))
+        i = self.slots.get(name)
         if isinstance(move, StopMove):
             if i is not None:
                 if not turn.may_stop(i, self.desired.closing, companions_last=bool(self.holds)):
@@ -164,7 +163,7 @@ class Formation:
 
     def _regroup(self, i: Instance, died: Died, now: float) -> None:
         """What the death of an instance means for its group."""
-        regroup = self.groups.died(i, died, self.grouped, now) if self.groups is not None else None
+        regroup = self.groups.died(i, died, self.world, now) if self.groups is not None else None
         if regroup is None or self.desired.closing is not None:
             return
         self.desired = self.desired.moving(regroup.moves)
@@ -180,18 +179,18 @@ class Formation:
         if i is None or not isinstance(i.phase, Backoff) or i.token != token:
             return False
         move = self.desired.moves.get(i.name)
-        if not isinstance(move, RegroupMove) and not self.groups.ahead(i.spec.type, self.grouped):
+        if not isinstance(move, RegroupMove) and not self.groups.ahead(i.spec.type, self.world):
             return False
-        self.groups.join(i, self.grouped)
+        self.groups.join(i, self.world)
         self.step(i, WaitWanted(()), now)
         self.desired = self.desired.moving({i.name: move or StartMove()})
         return True
 
     @property
-    def grouped(self) -> groups.GroupWorld:
-        return groups.GroupWorld(self.plan, self.slots, self.desired.moves)
+    def world(self) -> World:
+        return World(self.plan, self.desired, self.slots)
 
-    def _wait(self, i: Instance, blocked: Blockers, now: float) -> None:
+    def _wait(self, i: Instance, blocked: order.Blockers, now: float) -> None:
         if not isinstance(i.phase, Waiting) or i.phase.on != blocked.on:
             self.step(i, WaitWanted(blocked.on), now)
         if (failed := blocked.hopeless(self.slots)) is not None:
@@ -215,7 +214,8 @@ class Formation:
         if not (index == 1 if is_companion(spec.type) else role is not Role.LEAVING):
             return None
         i = self.slots.new(name, spec, index, now)
-        if self.rollouts.release(name):
+        if name in self.rollouts.kept:  # the output of another one was kept under it
+            self.rollouts.kept.discard(name)
             self.out.append(Remove(name))
         if role is Role.SURGE:
             self.out.append(wording.extra_comes(i))
@@ -235,7 +235,7 @@ class Formation:
         gone = isinstance(after.phase, Down) and not after.wanted and self._role(after) is Role.LEAVING
         if gone:
             self.slots.remove(after)
-            if not self.rollouts.keeps(after.name):
+            if after.name not in self.rollouts.kept:
                 self.out.append(Remove(after.name))
         if not self.operations.open:
             return
@@ -248,12 +248,17 @@ class Formation:
             case BecameReady():
                 pass
             case Started():
-                self.counters.started(i.spec.type)
+                counts = self.counters.get(i.spec.type, NO_COUNTS)
+                self.counters[i.spec.type] = replace(counts, starts=counts.starts + 1)
                 if i.spec.recycle is not None:
-                    self.out += recycling.begin(i, now)
+                    self.out += replacing.watch_age(i, now)
             case LeaderEnded(status=status):
-                self.counters.ended(i.spec.type, status)
-                self.out += daemons.reclaim(i, self.slots)
+                counts = self.counters.get(i.spec.type, NO_COUNTS)
+                exits = counts.exits | {status.code: counts.exits.get(status.code, 0) + 1}
+                self.counters[i.spec.type] = replace(counts, exits=exits)
+                if not self.slots.any_alive(i.spec.type):  # the daemons of the type end with its last leader
+                    signal = (i.leader.stop if i.leader is not None else i.spec.stop).signal
+                    self.out.append(ReclaimDaemons(i.name, i.generation, signal))
                 if self.plan.has_followers:
                     self.desired = self.desired.moving(followers.owed(i, self.plan, self.desired, self.slots))
             case Rested():
@@ -295,7 +300,7 @@ class Formation:
         """Start everything, except what has to wait."""
         self.out += [OpenSockets(t, spec.sockets) for t, spec in self.plan.types.items() if spec.sockets]
         if self.groups is not None:
-            self.groups.begin(self.grouped, self.desired.moves)
+            self.groups.begin(self.world)
         needs = needs_of_counts(self.desired, self.desired.counts, (), self.plan)
         number = self.begin("start", needs)
         wanted = [spec for t, spec in self.plan.types.items() if self.desired.counts.get(t, 0) > 0]
@@ -318,21 +323,19 @@ class Formation:
         self.out += self.operations.settle(number, settled, self.looping(now))
 
     def share_sockets(self, before: Plan) -> None:
-        """Open the shared sockets of another plan, and keep those of the one before for as long as an instance may need
-        them.
-        """
+        """Open the shared sockets of another plan, and keep the previous ones while an instance may need them."""
         opened, self.lingering = reload.sockets(before, self.plan, self.lingering)
         self.out += opened
 
     def _go_on(self, now: float) -> None:
         """See how far the rollouts and ordered starts are."""
-        for type_name in self.rollouts.running:
+        for type_name in [*self.rollouts.running]:
             replacing.go_on(self, type_name, now)
         if self.lingering:
             closed, self.lingering = reload.closable(self.lingering, self.rollouts.running, self.desired)
             self.out += closed
         if self.groups is not None:
-            self.groups.settle(self.grouped)
+            self.groups.settle(self.world)
 
     # ---- the end
 
@@ -346,7 +349,7 @@ class Formation:
         grace = closing.grace_of(living, self.plan)
         stopped = [*living, *self.slots.companions()]
         self.desired = closing.close(self.desired, stopped, Closing(code, now, grace), why)
-        self.rollouts.clear()
+        self.rollouts.running.clear()
         if self.groups is not None:
             self.groups.clear()
         self.out += self.orphans.end_all(now, grace)

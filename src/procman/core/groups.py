@@ -35,7 +35,7 @@ from procman.core.phases import (
     Waiting,
 )
 from procman.core.policies import Group, Strategy
-from procman.core.slots import Slots
+from procman.core.slots import Slots, World
 from procman.core.snapshot import GroupsState
 from procman.core.spec import Plan, When
 from procman.core.view import Change, Kind, Reason, ReasonCode
@@ -55,8 +55,8 @@ class Regroup(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """A member that another one waits for, and the state it has to reach: `stopped`, `ready` or `done`. `failed`: its
-    instance that cannot reach it without a person's help.
+    """A member that another one waits for, and the state that it has to reach: `stopped`, `ready` or `done`. `failed`:
+    its instance that cannot reach it without a person's help.
     """
 
     type: str
@@ -65,18 +65,10 @@ class Ahead(NamedTuple):
 
 
 class Halt(NamedTuple):
-    """What a slot that is stopped with its group has to do, and whether that is all."""
+    """The next step of a slot that is stopped with its group (None: nothing yet), and whether it is the last one."""
 
     event: HaltWanted | StopWanted | None
     done: bool
-
-
-class GroupWorld(NamedTuple):
-    """The slots, and what they still have to do."""
-
-    plan: Plan
-    slots: Slots
-    moves: Mapping[str, Move]
 
 
 def group_of(plan: Plan, type_name: str) -> Group | None:
@@ -93,9 +85,9 @@ class Groups:
 
     # ---- what happens
 
-    def begin(self, world: GroupWorld, moves: Mapping[str, Move]) -> None:
-        """Slots at rest that these moves start are started in the order of the members."""
-        for name, move in moves.items():
+    def begin(self, world: World) -> None:
+        """Slots at rest that are to be started are started in the order of the members."""
+        for name, move in world.desired.moves.items():
             group = group_of(world.plan, type_of(name))
             if group is None or not isinstance(move, StartMove | RestartMove):
                 continue
@@ -103,12 +95,12 @@ class Groups:
             if i is None or isinstance(i.phase, (Waiting, *AT_REST)):
                 self._join(group, [name])
 
-    def died(self, i: Instance, died: Died, world: GroupWorld, now: float) -> Regroup | None:
-        """A member has died. One that has failed for good is not restarted, and causes no restart of others; nor does
-        the death of one count that is being stopped anyway.
+    def died(self, i: Instance, died: Died, world: World, now: float) -> Regroup | None:
+        """A member has died. A member that has failed for good is not restarted, and causes no restart of others. The
+        death of a member that is being stopped anyway does not count.
         """
-        group = group_of(world.plan, i.spec.type)
-        if group is None or not died.retried or not i.wanted or isinstance(world.moves.get(i.name), RegroupMove):
+        group, move = group_of(world.plan, i.spec.type), world.desired.moves.get(i.name)
+        if group is None or not died.retried or not i.wanted or isinstance(move, RegroupMove):
             return None
         recent = (*(at for at in self._restarts.get(group.name, ()) if now - at <= group.period), now)
         if len(recent) > group.intensity:
@@ -121,7 +113,7 @@ class Groups:
         why = Reason(ReasonCode.GROUP_RESTARTED, f"restarted with {i.name} (group {group.name})")
         return Regroup(group, dict.fromkeys([i.name, *names], RegroupMove(why)), why, failed=False)
 
-    def _fail(self, group: Group, restarts: int, world: GroupWorld) -> Regroup:
+    def _fail(self, group: Group, restarts: int, world: World) -> Regroup:
         self.forget(group.name)
         many = "1 restart within {} is" if restarts == 1 else f"{restarts} restarts within {{}} are"
         text = f"{many.format(duration(group.period))} more than its intensity of {group.intensity}"
@@ -129,7 +121,7 @@ class Groups:
         names = [i.name for i in _members(group.members, world.slots)]
         return Regroup(group, dict.fromkeys(names, RegroupMove(why, failed=True)), why, failed=True)
 
-    def join(self, i: Instance, world: GroupWorld) -> None:
+    def join(self, i: Instance, world: World) -> None:
         """An instance that was about to start by itself waits for its turn."""
         group = group_of(world.plan, i.spec.type)
         if group is not None:
@@ -138,13 +130,13 @@ class Groups:
     def _join(self, group: Group, names: Iterable[str]) -> None:
         self._rounds[group.name] = tuple(dict.fromkeys((*self._rounds.get(group.name, ()), *names)))
 
-    def settle(self, world: GroupWorld) -> None:
+    def settle(self, world: World) -> None:
         """Forget ordered starts that are over, as none of their instances is still to start."""
         for name, names in [*self._rounds.items()]:
             there = [i for one in names if (i := world.slots.get(one)) is not None and i.wanted]
             if all(
                 isinstance(i.phase, (Ready, Unhealthy, *AT_REST))
-                and not isinstance(world.moves.get(i.name), RegroupMove)
+                and not isinstance(world.desired.moves.get(i.name), RegroupMove)
                 for i in there
             ):
                 del self._rounds[name]
@@ -159,14 +151,14 @@ class Groups:
 
     # ---- who may move
 
-    def ahead(self, type_name: str, world: GroupWorld) -> tuple[Ahead, ...]:
-        """What comes before instances of this type are started: every stop first, then the earlier members."""
+    def ahead(self, type_name: str, world: World) -> tuple[Ahead, ...]:
+        """What has to happen before instances of this type are started: every stop, then the start of earlier members."""
         group = group_of(world.plan, type_name)
         names = self._rounds.get(group.name, ()) if group is not None else ()
         if group is None or not names:
             return ()
         there = [i for one in names if (i := world.slots.get(one)) is not None]
-        waited = [Ahead(i.spec.type, "stopped") for i in there if not _is_stopped(i, world.moves)]
+        waited = [Ahead(i.spec.type, "stopped") for i in there if not _is_stopped(i, world.desired.moves)]
         before = group.members[: group.members.index(type_name)]
         waited += [
             Ahead(i.spec.type, "done" if i.spec.oneshot else "ready", i.name if isinstance(i.phase, Failed) else "")
@@ -175,7 +167,7 @@ class Groups:
         ]
         return tuple(dict.fromkeys(waited))
 
-    def halt(self, i: Instance, move: RegroupMove, terms: StopTerms, world: GroupWorld) -> Halt | None:
+    def halt(self, i: Instance, move: RegroupMove, terms: StopTerms, world: World) -> Halt | None:
         """The next step of a slot with this move; None where it is to be started in its turn."""
         if group_of(world.plan, i.spec.type) is None:
             return left_behind(i)
@@ -193,22 +185,20 @@ class Groups:
             return Halt(None, done=False)
         return Halt(StopWanted(move.why, terms), done=True) if once else Halt(HaltWanted(move.why, terms), done=False)
 
-    def may_halt(self, i: Instance, world: GroupWorld) -> bool:
+    def may_halt(self, i: Instance, world: World) -> bool:
         """Whether nothing is left of the later members that are stopped with it."""
         group = group_of(world.plan, i.spec.type)
         if group is None:
             return True
         behind = group.members[group.members.index(i.spec.type) + 1 :]
         return all(
-            _is_stopped(j, world.moves) and (j.unkillable or not isinstance(j.phase, (*ENDING, Draining)))
+            _is_stopped(j, world.desired.moves) and (j.unkillable or not isinstance(j.phase, (*ENDING, Draining)))
             for j in _members(behind, world.slots)
         )
 
 
 def left_behind(i: Instance) -> Halt | None:
-    """The same after its group was removed: a slot that is being stopped for it is started after that, the others are
-    left alone.
-    """
+    """The same after its group was removed: what is being stopped is started after that, others are left alone."""
     halting = (isinstance(i.phase, Stopping | Draining) and i.phase.reason is StopReason.REGROUPED) or (
         isinstance(i.phase, Spawning) and i.phase.then is AfterSpawn.REGROUP
     )
@@ -233,12 +223,12 @@ def _restarted_with(i: Instance, group: Group, slots: Slots) -> list[str]:
 
 
 def _is_given_up(i: Instance) -> bool:
-    """Whether it is never restarted, and has ended: like a temporary child it is no member any more."""
+    """Whether it is never restarted, and has ended: like a temporary child it is not a member any more."""
     return i.spec.restart.policy is When.NEVER and isinstance(i.phase, Done | Failed)
 
 
 def _is_stopped(i: Instance, moves: Mapping[str, Move]) -> bool:
-    """Whether it needs not be stopped with the group any more. A process that KILL did not remove is not waited for."""
+    """Whether it need not be stopped with the group any more. A process that KILL did not remove is not waited for."""
     if i.unkillable or isinstance(i.phase, AT_REST):
         return True
     return i.wanted and (not isinstance(moves.get(i.name), RegroupMove) or isinstance(i.phase, STOPPED))

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from procman.core.events import Exited, ExitStatus
 
 QUICK = 5.0
-"""Seconds: a process that ends sooner has hardly worked. By then a watcher has built once, and a daemon is in the
-background.
-"""
+"""Seconds: what ends sooner has hardly worked. By then a watcher has built once, a daemon is in the background."""
 
 PIPELINE = "the status is that of the last command of the pipeline; `set -o pipefail` with --shell /bin/bash reports the others'"
 EMPTY_INPUT = "its standard input is empty: a watcher that ends with its input needs `stdin: open`"
@@ -57,7 +55,9 @@ def foreground(command: str) -> str:
 
 
 def _ended_with_its_input(spec: ProcessSpec, status: ExitStatus, lived: float) -> bool:
-    """What such a command leaves in its group is no daemon, but a helper that is just ending (Tailwind's, for one)."""
+    """What such a command leaves in its group is not a daemon, but a helper that is about to end (Tailwind's, for
+    example).
+    """
     if status.code != 0 or lived >= QUICK or spec.tty or spec.stdin is not Stdin.NULL:
         return False
     import re  # noqa: PLC0415  few instances end with success

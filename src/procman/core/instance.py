@@ -18,7 +18,7 @@ The machine, one row a phase (what is not named is ignored):
 
 A stop leads to DRAINING first where one that was ready is held, or its type drains, else to STOPPING. With a readiness probe
 an answer makes STARTING ready, and the deadline ends it; with a health probe READY and UNHEALTHY change by answers.
-What HaltWanted stops is WAITING after that, or FAILED with its group (halting.py).
+What HaltWanted stops is WAITING after that, or FAILED with its group.
 
 KillAsked sends KILL at once in every phase that has a process, and ends a backoff. Adopted moves nothing: in STOPPING
 and CLEARING the process is asked to end too, else it is kept where it is. The phases are values (phases.py), each with
@@ -34,30 +34,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from msgspec.structs import replace
 
+from procman.core import events as saw
 from procman.core.actions import CancelSpawn, ShareDaemon
-from procman.core.events import (
-    Adopted,
-    Emptied,
-    Exited,
-    HaltWanted,
-    KillAsked,
-    Notified,
-    Probed,
-    ProcessEvent,
-    Released,
-    Reported,
-    RestartWanted,
-    RunEvent,
-    SlotEvent,
-    SpawnCancelled,
-    Spawned,
-    SpawnFailed,
-    StartWanted,
-    StopWanted,
-    TimerFired,
-    Unreadable,
-    WaitWanted,
-)
 from procman.core.facts import Started
 from procman.core.phases import (
     AT_REST,
@@ -90,58 +68,61 @@ from procman.core.view import Reason
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import ends, halting, hints, readiness, stopping, wording
+    from procman.core import ends, hints, readiness, stopping, wording
 else:
     ends = later(__name__, "procman.core.ends")
-    halting = later(__name__, "procman.core.halting")
     hints = later(__name__, "procman.core.hints")
     readiness = later(__name__, "procman.core.readiness")
     stopping = later(__name__, "procman.core.stopping")
     wording = later(__name__, "procman.core.wording")
 
 
-def step(i: Instance, event: SlotEvent, now: float) -> Step:
+def step(i: Instance, event: saw.SlotEvent, now: float) -> Step:
     """The instance after the event, what to do, and what it means. Late and foreign events change nothing."""
-    if isinstance(event, ProcessEvent):
+    if isinstance(event, saw.ProcessEvent):
         return _happened(i, event, now) if event.generation == i.generation else Step(i)
     match event:  # what is frequent comes first
-        case TimerFired():
+        case saw.TimerFired():
             return _timer(i, now) if event.token == i.token else Step(i)
-        case StartWanted():
+        case saw.StartWanted():
             return _start_wanted(i, now)
-        case StopWanted():
+        case saw.StopWanted():
             return _stop_wanted(i, event, now)
-        case WaitWanted():
+        case saw.WaitWanted():
             return _wait_wanted(i, event, now)
-        case RestartWanted():
+        case saw.RestartWanted():
             return _restart_wanted(i, event, now)
-        case HaltWanted():
-            return halting.halt(i, event, now)
-        case KillAsked():
+        case saw.HaltWanted():
+            return _halt_wanted(i, event, now)
+        case saw.KillAsked():
             return _kill_asked(i, now)
         case _:
             assert_never(event)
 
 
-def _happened(i: Instance, event: RunEvent | Adopted, now: float) -> Step:
+def _happened(i: Instance, event: saw.RunEvent | saw.Adopted, now: float) -> Step:
     match event:
-        case Exited():
+        case saw.Exited():
             return ends.exited(i, event, now)
-        case Emptied():
+        case saw.Emptied():
             return ends.emptied(i, now)
-        case Spawned():
+        case saw.Spawned():
             return _spawned(i, event, now)
-        case SpawnFailed():
+        case saw.SpawnFailed():
             return ends.spawn_failed(i, event, now)
-        case SpawnCancelled():
+        case saw.SpawnCancelled():
             return ends.spawn_cancelled(i, now)
-        case Unreadable():
+        case saw.Unreadable():
             return stopping.unreadable(i, event)
-        case Probed() | Notified() | Reported():
-            return readiness.heard(i, event, now)
-        case Released():
+        case saw.Probed():
+            return readiness.probed(i, event, now)
+        case saw.Notified():
+            return readiness.notified(i, event, now)
+        case saw.Reported():
+            return readiness.reported(i, event, now)
+        case saw.Released():
             return stopping.released(i, event, now) if isinstance(i.phase, Draining) else Step(i)
-        case Adopted():
+        case saw.Adopted():
             return _adopted(i, event)
         case _:
             assert_never(event)
@@ -164,7 +145,7 @@ def _start_wanted(i: Instance, now: float) -> Step:
             assert_never(i.phase)
 
 
-def _wait_wanted(i: Instance, event: WaitWanted, now: float) -> Step:
+def _wait_wanted(i: Instance, event: saw.WaitWanted, now: float) -> Step:
     if isinstance(i.phase, Waiting):
         return Step(replace(i, phase=replace(i.phase, on=event.on)))
     if isinstance(i.phase, Backoff):
@@ -176,7 +157,7 @@ def _wait_wanted(i: Instance, event: WaitWanted, now: float) -> Step:
     return Step(i, (wording.waits(i, event.on),))
 
 
-def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
+def _stop_wanted(i: Instance, event: saw.StopWanted, now: float) -> Step:
     i, why = replace(i, wanted=False), event.why
     match i.phase:
         case Starting() | Ready() | Unhealthy():
@@ -197,7 +178,7 @@ def _stop_wanted(i: Instance, event: StopWanted, now: float) -> Step:
             assert_never(i.phase)
 
 
-def _restart_wanted(i: Instance, event: RestartWanted, now: float) -> Step:
+def _restart_wanted(i: Instance, event: saw.RestartWanted, now: float) -> Step:
     i = replace(i, spec=event.spec, wanted=True)
     match i.phase:
         case Down() | Backoff() | Failed() | Done():
@@ -219,6 +200,39 @@ def _restart_wanted(i: Instance, event: RestartWanted, now: float) -> Step:
             assert_never(i.phase)
 
 
+OWN_STOPS = (StopReason.NOT_READY, StopReason.UNHEALTHY)
+"""Stops because of an instance's own state: a restart of its group comes after what follows from them."""
+
+
+def _halt_wanted(i: Instance, event: saw.HaltWanted, now: float) -> Step:
+    """It stops together with its group; groups.py decides when."""
+    reason = StopReason.GROUP_FAILED if event.failed else StopReason.REGROUPED
+    match i.phase:
+        case Spawning(then=AfterSpawn.KILL):
+            return Step(i)
+        case Spawning() as phase:
+            then = AfterSpawn.FAIL if event.failed else AfterSpawn.REGROUP
+            return Step(replace(i, phase=replace(phase, then=then, why=event.why)))
+        case Starting() | Ready() | Unhealthy():
+            return stopping.ask(i, reason, event, now)
+        case Draining(reason=was) | Stopping(reason=was) if not i.wanted or was is reason:
+            return Step(i)
+        case Draining():
+            return stopping.go_on(i, reason, event)
+        case Stopping(reason=was) as phase if event.failed or was not in OWN_STOPS:
+            return Step(replace(i, phase=replace(phase, reason=reason, why=event.why)))
+        case Clearing() as phase if i.wanted and event.failed and phase.then is not AfterClearing.DONE:
+            return Step(replace(i, phase=replace(phase, then=AfterClearing.FAILED, why=event.why)))
+        case Clearing(then=AfterClearing.RESPAWN) as phase if i.wanted:  # not at once, but in its turn
+            return Step(replace(i, phase=replace(phase, then=AfterClearing.BACKOFF, why=event.why, delay=0.0)))
+        case Waiting() | Backoff() if event.failed:
+            return ends.halted(i, event.why, now, failed=True)
+        case Down() | Waiting() | Stopping() | Clearing() | Backoff() | Failed() | Done():
+            return Step(i)
+        case _:
+            assert_never(i.phase)
+
+
 def _kill_asked(i: Instance, now: float) -> Step:
     match i.phase:
         case Spawning() as phase:
@@ -231,7 +245,7 @@ def _kill_asked(i: Instance, now: float) -> Step:
         case Stopping() | Clearing():
             return stopping.kill(replace(i, wanted=False), now)
         case Backoff() | Waiting():
-            return _stop_wanted(i, StopWanted(wording.KILLED), now)
+            return _stop_wanted(i, saw.StopWanted(wording.KILLED), now)
         case Down() | Failed() | Done():
             return Step(i)
         case _:
@@ -241,7 +255,7 @@ def _kill_asked(i: Instance, now: float) -> Step:
 # ---- what the kernel saw
 
 
-def _spawned(i: Instance, event: Spawned, now: float) -> Step:
+def _spawned(i: Instance, event: saw.Spawned, now: float) -> Step:
     if not isinstance(i.phase, Spawning):
         return Step(i)
     phase = i.phase
@@ -258,13 +272,13 @@ def _spawned(i: Instance, event: Spawned, now: float) -> Step:
     return Step(i, (*readiness.begin(i, now), wording.started(i)), started)
 
 
-def _adopted(i: Instance, event: Adopted) -> Step:
+def _adopted(i: Instance, event: saw.Adopted) -> Step:
     """A process that left the group of a running instance serves the whole type (epmd serves every node)."""
     match i.phase:
         case Stopping() as phase:
             return Step(i, stopping.adopted(phase, event))
         case Clearing() as phase:
-            asked = stopping.adopted_in_clearing(phase, event)
+            asked = stopping.adopted(phase, event)
             if not hints.went_to_background(i.spec, phase, i.record, in_group=event.in_group):
                 return Step(i, asked)
             why = Reason(phase.why.code, f"{phase.why.text}; {hints.IN_BACKGROUND}")
@@ -282,10 +296,8 @@ def _timer(i: Instance, now: float) -> Step:
             return readiness.deadline(i, phase, now)
         case Backoff():
             return spawn(noted(i, restarts=i.record.restarts + 1), now)
-        case Stopping() as phase:
+        case Stopping() | Clearing() as phase:
             return stopping.escalate(i, phase, now)
-        case Clearing() as phase:
-            return stopping.escalate_clearing(i, phase, now)
         case Draining():
             return stopping.next_step_of_drain(i, i.phase, now)
         case Down() | Waiting() | Spawning() | Ready() | Unhealthy() | Failed() | Done():

@@ -105,7 +105,7 @@ class Operations:
         return OperationsState(self._last, under_way, tuple(self._ended.values()))
 
     def get(self, number: int) -> Operation | None:
-        """Its state; None where there is no operation of that number, or none any more."""
+        """Its state; None where it does not exist, or no longer."""
         one = self.open.get(number)
         if one is not None:
             return Operation(id=one.id, what=one.what, state=OperationState.RUNNING, left=tuple(one.needs))
@@ -190,10 +190,10 @@ def judge(need: Need, i: Instance | None, loops: Loops) -> bool | Reason:
     if i is None:
         return Reason(ReasonCode.REMOVED, "is no longer there")
     match i.phase:  # what is frequent comes first
-        case Spawning() | Starting():
-            return False
         case Ready():
             return need.want is Want.UP and i.generation > need.after
+        case Spawning() | Starting():
+            return False
         case Done():
             return i.generation > need.after
         case Failed(why):

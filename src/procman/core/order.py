@@ -1,5 +1,5 @@
-"""The order of types: at the start they wait for their dependencies, and at the end a type that others depend on stops
-last. `unmet` decides and explains.
+"""The order of types: at the start they wait for their dependencies and for earlier members of their group, and at the
+end a type that others depend on stops last.
 """
 
 from __future__ import annotations
@@ -7,17 +7,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from procman.core.desired import Desired
 from procman.core.phases import UP, Done, Down, Failed, Instance, Ready
-from procman.core.slots import Slots
+from procman.core.slots import Slots, World
 from procman.core.spec import Plan, ProcessSpec
 from procman.later import later
 from procman.text.words import duration
 
 if TYPE_CHECKING:
-    from procman.core import policies
+    from procman.core import groups, policies
     from procman.core.policies import Dependency, Until
 else:
+    groups = later(__name__, "procman.core.groups")
     policies = later(__name__, "procman.core.policies")
 
 STOP_LEAD = 2.0
@@ -64,13 +67,13 @@ def explain(one: Dependency, slots: Slots, now: float) -> str:
 
 
 def _began(i: Instance, until: Until) -> float:
-    """Since when it is on its way: one that is to be done has been since its start."""
+    """Since when it has been on its way. One that has to be done counts from its start."""
     return i.leader.started_at if until is policies.Until.DONE and i.leader is not None else i.phase_since
 
 
 def ended_for_good(one: Dependency, slots: Slots) -> Instance | None:
     """The instance that a person has to start before this dependency is met: one that failed, else one that was stopped.
-    None where another one is running, or about to.
+    None if another one is running, or is about to.
     """
     standing = slots.of(one.type)
     if not all(isinstance(i.phase, (Failed, Down)) for i in standing):
@@ -85,6 +88,48 @@ def hopeless(dependencies: tuple[Dependency, ...], slots: Slots) -> str | None:
         if standing and all(isinstance(i.phase, Failed) for i in standing):
             return standing[0].name
     return None
+
+
+class Blockers(Struct, frozen=True):
+    """What keeps an instance from starting: dependencies, and earlier members of its group. It decides and explains."""
+
+    dependencies: tuple[Dependency, ...] = ()
+    ahead: tuple[groups.Ahead, ...] = ()
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The types that it waits for."""
+        types = [one.type for one in self.dependencies] + [one.type for one in self.ahead]
+        return tuple(dict.fromkeys(types))
+
+    def needs(self) -> list[str]:
+        """`redis is ready`."""
+        needed = [f"{one.type} is {one.until.value}" for one in self.dependencies]
+        return needed + [f"{one.type} is {one.until}" for one in self.ahead]
+
+    def explain(self, slots: Slots, now: float) -> str:
+        """`redis: not ready, 4 s`."""
+        texts: dict[str, str] = {}  # one for each type: what is to be stopped first is not ready then, either
+        for needed in self.dependencies:
+            texts.setdefault(needed.type, explain(needed, slots, now))
+        for ahead in self.ahead:
+            texts.setdefault(ahead.type, groups.explain(ahead, slots, now))
+        return "; ".join(texts.values())
+
+    def to_start(self, slots: Slots) -> str | None:
+        """An instance that a person has to start before the needs are met."""
+        ended = (ended_for_good(one, slots) for one in self.dependencies)
+        return next((i.name for i in ended if i is not None), None) or self.hopeless(slots)
+
+    def hopeless(self, slots: Slots) -> str | None:
+        """A failed instance because of which the needs cannot be met any more without a person's help."""
+        return hopeless(self.dependencies, slots) or next((one.failed for one in self.ahead if one.failed), None)
+
+
+def blockers(spec: ProcessSpec, world: World, grouped: groups.Groups | None) -> Blockers:
+    """What instances of this type wait for now."""
+    ahead = grouped.ahead(spec.type, world) if grouped is not None else ()
+    return Blockers(unmet(spec, world.desired, world.slots), ahead)
 
 
 # ---- down

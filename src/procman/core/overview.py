@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from procman.core import blockers, order, wording
-from procman.core.blockers import Blockers
+from procman.core import order, wording
 from procman.core.commands import AUTOSCALE
 from procman.core.desired import RegroupMove, RestartMove, Role, StopMove
-from procman.core.formation import Formation
+from procman.core.formation import NO_COUNTS, Formation
+from procman.core.order import Blockers
 from procman.core.phases import UP, Draining, Instance, Ready, Starting, Stopping, StopReason, Unhealthy, Waiting
 from procman.core.spec import ProcessSpec, is_companion
 from procman.core.view import FleetView, InstanceView, TypeView
@@ -58,7 +58,7 @@ def row(formation: Formation, i: Instance, now: float) -> InstanceView:
 
 
 def _coming(formation: Formation, i: Instance, now: float) -> str:
-    """What is to happen to a running instance, and what that waits for."""
+    """What will happen to a running instance, and what that waits for."""
     move = formation.desired.moves.get(i.name)
     if move is None or not isinstance(i.phase, UP):
         return ""
@@ -73,7 +73,7 @@ def _coming(formation: Formation, i: Instance, now: float) -> str:
 
 def blocked(formation: Formation, i: Instance) -> Blockers:
     """What keeps an instance from being started."""
-    return blockers.of(i.spec, formation.desired, formation.grouped, formation.groups)
+    return order.blockers(i.spec, formation.world, formation.groups)
 
 
 def due_after(formation: Formation, i: Instance) -> Blockers:
@@ -95,9 +95,18 @@ def stops_after(formation: Formation, i: Instance) -> Instance | None:
 def type_view(formation: Formation, spec: ProcessSpec) -> TypeView:
     name, desired = spec.type, formation.desired.count(spec.type)
     slots, looping = formation.slots.of(name), formation.crashes.looping(name)
-    rollout = formation.rollouts.shown(name, formation.desired, slots)
-    view = formation.counters.view(spec, desired, slots, crash_loop=looping, rollout=rollout)
-    return replace(view, autoscaled=True) if name in formation.plan.sections.get(AUTOSCALE, {}) else view
+    counts = formation.counters.get(name, NO_COUNTS)
+    return TypeView(
+        type=name,
+        desired=desired,
+        ready=sum(isinstance(i.phase, Ready) for i in slots),
+        updated=sum(isinstance(i.phase, UP) and i.spec == spec for i in slots),
+        starts=counts.starts,
+        exits=counts.exits,
+        crash_loop=looping,
+        rollout=formation.rollouts.shown(name, formation.desired, slots),
+        autoscaled=name in formation.plan.sections.get(AUTOSCALE, {}),
+    )
 
 
 def view_of(i: Instance, now: float, *, crash_loop: bool) -> InstanceView:

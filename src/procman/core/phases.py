@@ -50,7 +50,7 @@ class StopStep(Enum):
 
 
 class AfterSpawn(Enum):
-    """What follows once the process exists, as a spawn that has begun cannot be taken back."""
+    """What follows once the process exists, as a spawn that has begun cannot be cancelled."""
 
     RUN = "run"
     REPLACE = "replace"
@@ -64,7 +64,7 @@ STOP_AFTER_SPAWN = {
     AfterSpawn.REGROUP: StopReason.REGROUPED,
     AfterSpawn.FAIL: StopReason.GROUP_FAILED,
 }
-"""What a process is stopped for as soon as it is there."""
+"""Why a process is stopped as soon as it exists."""
 
 
 class AfterClearing(Enum):
@@ -80,7 +80,7 @@ class AfterClearing(Enum):
 
 
 class Down(Struct, frozen=True, tag=True):
-    """Not running, and not to be, until a person wants it."""
+    """Not running, until a person wants it to run."""
 
     shown: ClassVar[str] = "stopped"
     why: Reason | None = None
@@ -147,9 +147,7 @@ class Draining(Struct, frozen=True, tag=True):
 
 
 class Stopping(Struct, frozen=True, tag=True):
-    """It has been asked to end. `exit` is the leader's, once that has ended; `kill_by` when KILL comes at the latest, where
-    everything ends.
-    """
+    """It has been asked to end. `exit` is its leader's; with `kill_by` everything ends, and KILL comes by then."""
 
     shown: ClassVar[str] = "stopping"
     leader: Leader
@@ -236,7 +234,7 @@ class SlotRecord(Struct, frozen=True, kw_only=True):
 
 
 NO_RECORD = SlotRecord()
-"""That of a new slot."""
+"""The record of a new slot."""
 
 
 class Instance(Struct, frozen=True, kw_only=True):
@@ -295,7 +293,7 @@ class Step(NamedTuple):
 
 
 def enter(i: Instance, phase: Phase, now: float, **changes: int | bool) -> Instance:
-    """Enter another phase, in which the deadline of the one before does not apply."""
+    """Enter another phase, in which the deadline of the previous one does not apply."""
     return replace(i, phase=phase, phase_since=now, token=i.token + 1, **changes)
 
 
@@ -304,7 +302,7 @@ def noted(i: Instance, **changes: float | ExitStatus | None) -> Instance:
 
 
 def counted(i: Instance, now: float) -> Instance:
-    """One more end in a row; the first, if it was ready for long enough."""
+    """One more end in a row, or the first one if it was ready for long enough."""
     failures, early = i.record.failures, i.record.early_exits + 1
     if isinstance(i.phase, Ready | Unhealthy):
         early = 0

@@ -21,9 +21,7 @@ class TcpProbe(Struct, frozen=True, tag="tcp"):
 
 
 class HttpProbe(Struct, frozen=True, tag="http"):
-    """A GET is answered with one of `status` (none: 200 to 399). `url` is a path on the instance's port, or a whole
-    URL.
-    """
+    """A GET is answered with one of `status` (none: 200 to 399). `url` is whole, or a path on the instance's port."""
 
     url: str
     status: tuple[int, ...] = ()

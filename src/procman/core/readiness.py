@@ -5,7 +5,7 @@ Part of the machine in instance.py, which holds the table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -42,7 +42,8 @@ READY_AFTER = 1.0
 
 
 MOST_TIME = 3600.0
-"""Most seconds from a message that a program gets by asking for more time to become ready. It may ask again."""
+"""Most seconds that a program gets when it asks for more time to become ready, from that message on. It may ask again.
+"""
 
 
 def begin(i: Instance, now: float) -> tuple[Action, ...]:
@@ -63,7 +64,7 @@ def deadline(i: Instance, phase: Starting, now: float) -> Step:
 
 
 def silence(probe: policies.Probe) -> str:
-    """What is missing while nothing has been answered."""
+    """What is missing while there is no answer."""
     match probe:
         case policies.LogProbe(pattern):
             return f"no line matches '{pattern}'"
@@ -73,20 +74,7 @@ def silence(probe: policies.Probe) -> str:
             return "its probe has not answered"
 
 
-def heard(i: Instance, event: Probed | Notified | Reported, now: float) -> Step:
-    """Handle a report about its state."""
-    match event:
-        case Probed():
-            return _probed(i, event, now)
-        case Notified():
-            return _notified(i, event, now)
-        case Reported():
-            return _reported(i, event, now)
-        case _:
-            assert_never(event)
-
-
-def _probed(i: Instance, event: Probed, now: float) -> Step:
+def probed(i: Instance, event: Probed, now: float) -> Step:
     match i.phase:
         case Starting() as phase if i.spec.ready is not None:
             if event.ok:
@@ -103,7 +91,7 @@ def _probed(i: Instance, event: Probed, now: float) -> Step:
             return Step(i)
 
 
-def _notified(i: Instance, event: Notified, now: float) -> Step:
+def notified(i: Instance, event: Notified, now: float) -> Step:
     """STOPPING and RELOADING take it out of rotation until READY comes again."""
     if event.main_pid is not None and i.alive and i.pid not in (None, event.main_pid):
         return Step(i, (wording.names_another(i, event.main_pid),))
@@ -129,17 +117,19 @@ def _notified(i: Instance, event: Notified, now: float) -> Step:
             return Step(i)
 
 
-def _reported(i: Instance, event: Reported, now: float) -> Step:
-    """A companion cannot do its work, or can again. It is not restarted for that, as the fault is not its own."""
+def reported(i: Instance, event: Reported, now: float) -> Step:
+    """A companion cannot do its work, or can again, and has logged that itself. It is not restarted, as the fault is
+    not its own.
+    """
     match i.phase:
         case Ready(leader, ready_at) if event.fault:
             i = enter(i, Unhealthy(leader, ready_at, 0, event.fault), now)
-            return Step(i, (wording.reports(i, event.fault),))
+            return Step(i, (wording.is_unhealthy(i, event.fault, logged=False),))
         case Unhealthy() as phase if event.fault:
             return Step(replace(i, phase=replace(phase, answer=event.fault)))
         case Unhealthy(leader, ready_at):
             i = enter(i, Ready(leader, ready_at), now)
-            return Step(i, (wording.reports(i, ""),), (BecameReady(i.name, i.generation),))
+            return Step(i, (wording.is_healthy(i, logged=False),), (BecameReady(i.name, i.generation),))
         case _:
             return Step(i)
 
@@ -167,7 +157,7 @@ def _unhealthy(i: Instance, phase: Unhealthy, now: float) -> Step:
 
 
 def _end(i: Instance, reason: StopReason, why: Reason, now: float) -> Step:
-    """It is stopped for its state, which counts as a death, and then restarted as after one."""
+    """It is stopped because of its state. That counts as a death, after which it is restarted."""
     assert isinstance(i.phase, Starting | Unhealthy)
     leader = i.phase.leader
     if not i.wanted:  # it is to be stopped anyway, in its turn

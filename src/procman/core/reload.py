@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from procman.core import wording
 from procman.core.actions import Action, CloseSockets, OpenSockets
-from procman.core.commands import Granted, World, is_rolled, resized
+from procman.core.commands import Granted, is_rolled, resize
 from procman.core.desired import Desired, Move, RestartMove, Role, StartMove, StopMove
 from procman.core.operations import Need, Want, up
 from procman.core.phases import Instance, Ready
 from procman.core.policies import ListenSocket
-from procman.core.slots import Slots
+from procman.core.slots import Slots, World
 from procman.core.spec import Plan, ProcessSpec, refuse_count
 from procman.core.view import Change, Kind
 from procman.text.words import type_of
@@ -90,20 +90,18 @@ class Reloaded(NamedTuple):
 
 
 def decide(plan: Plan, world: World) -> Reloaded:
-    """What is desired under the new plan. Stopped instances stay stopped; wanted ones, and those that ended by
-    themselves, are restarted.
-    """
+    """What is desired under the new plan. What is stopped stays stopped; what is wanted, or ended, is restarted."""
     difference = compare(world.plan, plan)
     desired, touched = world.desired, []
     for t in difference.removed:
-        desired, names = resized(replace(world, desired=desired), t, 0, wording.REMOVED)
+        desired, names = resize(replace(world, desired=desired), t, 0, wording.REMOVED)
         touched += names
         if t in desired.surge:
             desired = desired.moving({f"{t}.{desired.surge[t]}": StopMove(wording.REMOVED)})
     desired = replace(desired, scaled=tuple(t for t in desired.scaled if t in plan.types))
     counts = counts_after(plan, desired.counts, desired.scaled)
     for t, count in counts.items():  # first, so that one that is removed is not started again
-        desired, names = resized(World(plan, desired, world.slots), t, count, wording.SCALED_DOWN_BY_RELOAD)
+        desired, names = resize(World(plan, desired, world.slots), t, count, wording.SCALED_DOWN_BY_RELOAD)
         touched += names
     desired = _without_others(desired, plan)
     respecified = []
@@ -157,7 +155,7 @@ def _respecify(spec: ProcessSpec, desired: Desired, slots: Slots) -> tuple[dict[
 
 
 def _can_go_back(i: Instance) -> bool:
-    """Whether the old settings are worth going back to where the new ones fail, also if it is the only one of its type.
+    """Whether a failure of the new settings leads back to the old ones, even for the only instance of a type.
     A one-off is not run again for that.
     """
     return isinstance(i.phase, Ready) and not i.spec.oneshot

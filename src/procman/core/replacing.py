@@ -10,22 +10,28 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
-from procman.core import recycling, wording
+from procman.core import wording
 from procman.core.actions import Action, SetTimer
-from procman.core.desired import Desired, Move, RestartMove, StartMove, free_number, is_rolling
+from procman.core.desired import Desired, Move, RestartMove, StartMove, is_rolling
 from procman.core.events import Measured, SlotEvent, StopTerms, StopWanted
 from procman.core.phases import UP, Instance, Ready, Waiting
 from procman.core.rollout import Rollout, away
 from procman.core.spec import Plan, ProcessSpec, room_of
-from procman.core.timers import RolloutTimer
+from procman.core.timers import RecycleTimer, RolloutTimer
 from procman.core.view import InstanceView, Kind, Reason, ReasonCode
-from procman.text.words import type_of
+from procman.text.words import duration, type_of
 
 if TYPE_CHECKING:
     from procman.core.operations import Loops, Operations
+    from procman.core.policies import Recycle
     from procman.core.rollout import Rollouts
-    from procman.core.slots import Slots
+    from procman.core.slots import Slots, World
 
+GOLDEN = 0.618034
+"""Its multiples, modulo 1, are far apart: instances that were started together are not replaced together."""
+
+RETRY_AFTER = 600.0
+"""Seconds after which a replacement for age that failed is tried again, at most."""
 
 if TYPE_CHECKING:
 
@@ -39,6 +45,8 @@ if TYPE_CHECKING:
         operations: Operations
         out: list[Action]
 
+        @property
+        def world(self) -> World: ...
         def step(self, i: Instance, event: SlotEvent, now: float) -> None: ...
         def share_sockets(self, before: Plan) -> None: ...
         def terms(self, i: Instance, now: float) -> StopTerms: ...
@@ -50,7 +58,7 @@ if TYPE_CHECKING:
 
 
 def begin(formation: Replaceable, desired: Desired, before: Plan) -> Desired:
-    """What is desired, with the rollouts that a command leads to. They go back to the specs of before if they fail."""
+    """What is desired, with the rollouts that a command leads to. Rollouts that fail go back to the previous specs."""
     moves, specs = formation.desired.moves, formation.plan.types
     rolling = {n: type_of(n) for n, move in desired.moves.items() if is_rolling(move)}
     types = [t for n, t in rolling.items() if desired.moves[n] != moves.get(n) or before.types.get(t) != specs[t]]
@@ -62,11 +70,12 @@ def begin(formation: Replaceable, desired: Desired, before: Plan) -> Desired:
 
 def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desired:
     type_name = old.type
-    if (running := formation.rollouts.get(type_name)) is not None:  # those that run what is not proven yet come first
+    if (
+        running := formation.rollouts.running.get(type_name)
+    ) is not None:  # those that run what is not proven yet come first
         first_again = {n: desired.moves[n] for n in running.replaced if n in desired.moves}
         desired = replace(desired, moves=first_again | desired.moves)
-    number = desired.surge.get(type_name)
-    i = formation.slots.at(type_name, number) if number is not None else None
+    number, i = desired.surge.get(type_name), formation.world.surge(type_name)
     if number is None:
         number = _number_of_extra(formation, desired, type_name)
         if number is not None:
@@ -81,41 +90,56 @@ def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desire
 
 
 def _number_of_extra(formation: Replaceable, desired: Desired, type_name: str) -> int | None:
-    """The number of an extra instance; None where the type has none, no instance in rotation is to be replaced, or no
-    number is free.
-    """
+    """The number of an extra instance; None where the type has none, none in rotation is replaced, or none is free."""
     spec, slots = formation.plan.types[type_name], formation.slots
     if spec.rolling is None or not spec.rolling.surge:
         return None
     if not any(isinstance(i.phase, Ready) and is_rolling(desired.moves.get(i.name)) for i in slots.of(type_name)):
         return None
-    return free_number(desired, type_name, slots.taken(spec), room_of(formation.plan, type_name))
+    held, taken = desired.numbers(type_name), slots.taken(spec)
+    return next((n for n in range(1, room_of(formation.plan, type_name) + 1) if n not in held and n not in taken), None)
+
+
+def watch_age(i: Instance, now: float, *, again: bool = False) -> list[Action]:
+    """The timer for its age. `again`: what was to come in its place failed, so that is tried again."""
+    recycle = i.spec.recycle
+    if recycle is None or recycle.age is None:
+        return []
+    age = min(recycle.age, RETRY_AFTER) if again else recycle.age * (1 + recycle.jitter * (i.index * GOLDEN % 1))
+    return [SetTimer(RecycleTimer(i.name), i.generation, now + age)]
 
 
 def recycle_old(formation: Replaceable, name: str, generation: int) -> None:
     i = formation.slots.get(name)
-    if i is not None and i.generation == generation:
-        _recycle(formation, i, recycling.too_old(i))
+    recycle = i.spec.recycle if i is not None and i.generation == generation else None
+    if i is not None and recycle is not None and recycle.age is not None:
+        _recycle(formation, i, f"older than {duration(recycle.age)}")
 
 
 def recycle_large(formation: Replaceable, event: Measured, now: float) -> None:
+    """Replace one that is too large, unless a replacement for age or memory has just failed."""
     i = formation.slots.get(event.name)
-    if i is not None and i.generation == event.generation and not formation.rollouts.pauses(i.spec.type, now):
-        _recycle(formation, i, recycling.too_large(i, event.memory))
+    if i is None or i.generation != event.generation or now < formation.rollouts.pauses.get(i.spec.type, now):
+        return
+    recycle = i.spec.recycle
+    if recycle is not None and recycle.memory is not None and event.memory > recycle.memory:
+        _recycle(formation, i, f"{event.memory >> 20} MiB of at most {recycle.memory >> 20}")
 
 
-def _recycle(formation: Replaceable, i: Instance, why: Reason | None) -> None:
-    """Replace one that is too old or too large, when its type's rollout allows it. An extra instance is stopped anyway."""
+def _recycle(formation: Replaceable, i: Instance, why: str) -> None:
+    """Replace it when its type's rollout allows that. An extra instance is stopped anyway."""
     desired, type_name = formation.desired, i.spec.type
-    if why is None or not isinstance(i.phase, UP) or i.index not in desired.numbers(type_name):
+    if not isinstance(i.phase, UP) or i.index not in desired.numbers(type_name):
         return
     if i.name in desired.moves or desired.closing is not None:
         return
-    desired = desired.moving({i.name: RestartMove(why, rolling=True)})
-    if formation.rollouts.get(type_name) is None:
-        desired = _begin(formation, desired, i.spec)
+    reason = Reason(ReasonCode.RECYCLED, f"recycled: {why}")
+    desired = desired.moving({i.name: RestartMove(reason, rolling=True)})
+    running = formation.rollouts.running
+    if type_name in running:
+        running[type_name] = replace(running[type_name], total=running[type_name].total + 1)
     else:
-        formation.rollouts.one_more(type_name)
+        desired = _begin(formation, desired, i.spec)
     formation.desired = desired
 
 
@@ -128,13 +152,13 @@ def go_on(formation: Replaceable, type_name: str, now: float) -> None:
     at = formation.rollouts.settle(type_name, slots, now)
     if at is not None:
         formation.out.append(SetTimer(RolloutTimer(type_name), 0, at))
-    numbers, rollout = desired.numbers(type_name), formation.rollouts.get(type_name)
+    rollout = formation.rollouts.running.get(type_name)
     if rollout is None or desired.pending(type_name) > 0:
         return
     if not rollout.back and not {*rollout.batch}.isdisjoint(desired.names(type_name)):
         return
-    if away([i for i in slots if i.index in numbers]) == 0:
-        formation.rollouts.forget(type_name)
+    if away(formation.world.regular(type_name)) == 0:
+        del formation.rollouts.running[type_name]
         dismiss(formation, type_name, wording.ROLLED_OUT, now)
         _judge(formation, type_name, now)
 
@@ -154,32 +178,27 @@ def _judge(formation: Replaceable, type_name: str, now: float) -> None:
 
 def dismiss(formation: Replaceable, type_name: str, why: Reason, now: float) -> None:
     """The extra instance of a type is not needed any more."""
-    number = formation.desired.surge.get(type_name)
-    if number is None:
-        return
+    i, number = formation.world.surge(type_name), formation.desired.surge.get(type_name)
     surge = {t: n for t, n in formation.desired.surge.items() if t != type_name}
     moves = {name: move for name, move in formation.desired.moves.items() if name != f"{type_name}.{number}"}
     formation.desired = replace(formation.desired, surge=surge, moves=moves)
-    i = formation.slots.at(type_name, number)
     if i is not None:
         formation.step(i, StopWanted(why, formation.terms(i, now)), now)
 
 
 def ended(formation: Replaceable, i: Instance, now: float) -> None:
     """The extra instance has ended for good, so the others cannot follow it."""
-    rollout = formation.rollouts.get(i.spec.type)
+    rollout = formation.rollouts.running.get(i.spec.type)
     if rollout is not None and not rollout.back:
         abort(formation, rollout, i, now)
 
 
 def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> None:
-    """Instances that were not touched stay, and follow what they depend on; those that were go back to the old spec, which
-    stays in force.
-    """
+    """What was replaced goes back to the old spec, which stays in force; the rest follows what it depends on."""
     type_name, old = i.spec.type, rollout.old
-    why, desired = wording.aborted(i), formation.desired
+    why, desired = wording.name_and_reason(i), formation.desired
     rest = {n: m for n, m in desired.moves.items() if type_of(n) != type_name or not isinstance(m, RestartMove)}
-    regular = [one for one in formation.slots.of(type_name) if one.index in desired.numbers(type_name)]
+    regular = formation.world.regular(type_name)
     touched = [one.name for one in regular if one.wanted and one.spec != old]
     if formation.plan.types[type_name] != old:
         before, formation.plan = formation.plan, replace(formation.plan, types=formation.plan.types | {type_name: old})
@@ -190,14 +209,14 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     extra = _extra_goes_back(formation, old) if touched or away(regular) else []
     for one in regular:
         if is_rolling(move := desired.moves.get(one.name)) and move.why.code is ReasonCode.RECYCLED:
-            formation.out += recycling.again(one, now)
-            formation.rollouts.pause(type_name, now + recycling.RETRY_AFTER)
+            formation.out += watch_age(one, now, again=True)
+            formation.rollouts.pauses[type_name] = now + RETRY_AFTER
     back: dict[str, Move] = dict.fromkeys([*extra, *touched], RestartMove(wording.ROLLED_BACK, rolling=True))
     waiting = {one.name: StartMove() for one in formation.slots.of(type_name) if _is_to_start(one, desired)}
     formation.desired = replace(desired, moves=owed | waiting | rest | back)
-    formation.rollouts.abort(type_name, why)
+    formation.rollouts.aborted[type_name] = why
     if i.index == desired.surge.get(type_name):
-        formation.rollouts.keep(i.name)
+        formation.rollouts.kept.add(i.name)  # what it wrote says why, and outlasts it
     formation.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
     names = {one.name for one in formation.slots.of(type_name)}
     reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
@@ -205,13 +224,13 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
 
 
 def _is_to_start(one: Instance, desired: Desired) -> bool:
-    """Whether it was not running, and is to, though no rollout replaces it any more."""
+    """Whether it was not running, and is to run although no rollout replaces it any more."""
     asked = not one.wanted and isinstance(desired.moves.get(one.name), RestartMove)
     return asked or isinstance(one.phase, Waiting)
 
 
 def _owed(move: Move | None) -> RestartMove | None:
-    """What a restart in an aborted rollout still is where a dependency has been restarted: the restart that follows."""
+    """What is left of a restart in an aborted rollout if a dependency has been restarted: the restart that follows."""
     if not isinstance(move, RestartMove) or not move.after:
         return None
     return replace(move, why=Reason(ReasonCode.FOLLOWED, f"restarted after {', '.join(move.after)}"))
@@ -221,8 +240,7 @@ def _extra_goes_back(formation: Replaceable, old: ProcessSpec) -> list[str]:
     """The extra instance stays until all others are back; returns its name, where it has to be restarted for that. A
     ready one continues, and is started from the old spec if it ends.
     """
-    number = formation.desired.surge.get(old.type)
-    i = formation.slots.at(old.type, number) if number is not None else None
+    i = formation.world.surge(old.type)
     if i is None or i.spec == old:
         return []
     if isinstance(i.phase, Ready):
@@ -232,6 +250,13 @@ def _extra_goes_back(formation: Replaceable, old: ProcessSpec) -> list[str]:
 
 
 # ---- shown
+
+
+def limits(recycle: Recycle) -> str:
+    """`it is replaced when it is older than 12h 0m or larger than 300 MiB`."""
+    age = [f"older than {duration(recycle.age)}"] if recycle.age is not None else []
+    size = [f"larger than {recycle.memory >> 20} MiB"] if recycle.memory is not None else []
+    return f"it is replaced when it is {' or '.join(age + size)}"
 
 
 def extra_row(formation: Replaceable, row: InstanceView) -> InstanceView:

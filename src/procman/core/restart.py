@@ -37,7 +37,7 @@ class Outcome(Enum):
 def judge(spec: ProcessSpec, status: ExitStatus, failures: int, *, unready: bool = False) -> tuple[Outcome, str]:
     """What follows the `failures`-th end in a row, and for giving up, the rule that says so.
 
-    `unready`: it ended before its readiness check succeeded, which is no success, whatever its status.
+    `unready`: it ended before its readiness check succeeded, which is not a success, whatever its status.
     """
     policy = spec.restart
     success = not unready and (status.code == 0 or status.code in spec.success_exit_codes)
@@ -100,9 +100,7 @@ class CrashWatch(Struct, frozen=True):
     token: int = 0
 
     def death(self, now: float, early_exits: int, *, retried: bool) -> CrashWatch:
-        """One more death, with the instance's number of deaths in a row before it was ready. A failed instance is in no
-        crash loop.
-        """
+        """One more death, with the number of early ones in a row. What is not `retried` makes no crash loop."""
         recent = (*(at for at in self.deaths if now - at < WINDOW), now)[-MANY_DEATHS:]
         looping = self.looping or (retried and (early_exits >= EARLY_DEATHS or len(recent) >= MANY_DEATHS))
         return CrashWatch(recent, looping, self.token + 1)

@@ -71,49 +71,30 @@ class RolloutsState(Struct, frozen=True):
 
 
 class Rollouts:
+    """What RolloutsState describes, as it changes."""
+
     def __init__(self, state: RolloutsState = RolloutsState()) -> None:  # noqa: B008  frozen
-        self._running = dict(state.running)
-        self._aborted = dict(state.aborted)
-        self._kept = set(state.kept)
-        self._pauses = dict(state.pauses)
+        self.running = dict(state.running)
+        self.aborted = dict(state.aborted)
+        self.kept = set(state.kept)
+        self.pauses = dict(state.pauses)
 
     def state(self) -> RolloutsState:
-        return RolloutsState(dict(self._running), dict(self._aborted), tuple(sorted(self._kept)), dict(self._pauses))
-
-    def get(self, type_name: str) -> Rollout | None:
-        return self._running.get(type_name)
+        return RolloutsState(dict(self.running), dict(self.aborted), tuple(sorted(self.kept)), dict(self.pauses))
 
     def begin(self, type_name: str, rollout: Rollout) -> None:
-        """Some instances of a type are to be replaced. If a rollout is under way, the new one goes back to the same
-        spec if it fails.
-        """
-        before = self._running.get(type_name)
+        """Some instances of a type are to be replaced; one rollout after another goes back to the same spec."""
+        before = self.running.get(type_name)
         if before is not None and not before.back and not rollout.back:
             rollout = replace(rollout, old=before.old)
         if not rollout.back:
-            self._aborted.pop(type_name, None)
-            self._pauses.pop(type_name, None)
-        self._running[type_name] = rollout
-
-    def one_more(self, type_name: str) -> None:
-        """One more instance is to be replaced in the rollout under way."""
-        rollout = self._running[type_name]
-        self._running[type_name] = replace(rollout, total=rollout.total + 1)
-
-    def forget(self, type_name: str) -> None:
-        """The type has been removed, or its rollout is over."""
-        self._running.pop(type_name, None)
-
-    @property
-    def running(self) -> tuple[str, ...]:
-        return tuple(self._running)
-
-    def clear(self) -> None:
-        self._running.clear()
+            self.aborted.pop(type_name, None)
+            self.pauses.pop(type_name, None)
+        self.running[type_name] = rollout
 
     def budget(self, spec: ProcessSpec, regular: list[Instance], extra: Instance | None) -> int:
         """How many instances in rotation may be replaced now. `extra` is the rollout's extra instance."""
-        rollout = self._running.get(spec.type)
+        rollout = self.running.get(spec.type)
         back = rollout is not None and rollout.back
         limit = 1 if extra is not None else (spec.rolling or policies.Rolling()).away(len(regular))
         free = limit - away(regular)
@@ -125,29 +106,27 @@ class Rollouts:
 
     def replaced(self, i: Instance) -> None:
         """An instance is being replaced."""
-        rollout = self._running.get(i.spec.type)
+        rollout = self.running.get(i.spec.type)
         if rollout is not None:
             replaced, batch = _added(rollout.replaced, i.name), _added(rollout.batch, i.name)
-            self._running[i.spec.type] = replace(rollout, replaced=replaced, batch=batch)
+            self.running[i.spec.type] = replace(rollout, replaced=replaced, batch=batch)
 
     def is_on_trial(self, i: Instance) -> bool:
         """Whether it has been replaced and is back, and has not stayed ready for long enough yet."""
-        rollout = self._running.get(i.spec.type)
+        rollout = self.running.get(i.spec.type)
         on_trial = rollout is not None and not rollout.back and i.name in rollout.batch
         return on_trial and isinstance(i.phase, BACK)
 
     def trial_left(self, i: Instance, now: float) -> float | None:
         """For how many seconds it must stay ready; None where it need not, or another one of its batch is not ready yet."""
-        rollout = self._running.get(i.spec.type)
+        rollout = self.running.get(i.spec.type)
         if rollout is None or rollout.settled_at is None or not self.is_on_trial(i):
             return None
         return max(0.0, rollout.settled_at - now)
 
     def settle(self, type_name: str, slots: list[Instance], now: float) -> float | None:
-        """When the batch will have stayed ready for long enough, if it has just become ready. Instances stopped since do
-        not count.
-        """
-        rollout = self._running.get(type_name)
+        """When the batch will have been ready for long enough, if it is just ready. What is stopped does not count."""
+        rollout = self.running.get(type_name)
         if rollout is None or rollout.back:
             return None
         wanted = {i.name: i for i in slots if i.wanted}
@@ -155,56 +134,33 @@ class Rollouts:
         ready = bool(batch) and all(isinstance(wanted[name].phase, BACK) for name in batch)
         at = now + SETTLE if rollout.settled_at is None else rollout.settled_at
         replaced = tuple(name for name in rollout.replaced if name in wanted)
-        self._running[type_name] = replace(rollout, replaced=replaced, batch=batch, settled_at=at if ready else None)
+        self.running[type_name] = replace(rollout, replaced=replaced, batch=batch, settled_at=at if ready else None)
         return at if ready and rollout.settled_at is None else None
 
     def settled(self, type_name: str, now: float) -> bool:
         """A deadline has come: whether the batch has stayed ready for long enough, so that the next may follow."""
-        rollout = self._running.get(type_name)
+        rollout = self.running.get(type_name)
         if rollout is None or rollout.settled_at is None or now < rollout.settled_at:
             return False
-        self._running[type_name] = replace(rollout, batch=(), settled_at=None)
+        self.running[type_name] = replace(rollout, batch=(), settled_at=None)
         return True
 
     def died(self, i: Instance, died: Died, *, extra: bool) -> Rollout | None:
         """An instance, or the extra one, has died; returns the rollout that this aborts."""
-        rollout = self._running.get(i.spec.type)
+        rollout = self.running.get(i.spec.type)
         if rollout is None or rollout.back or not (extra or i.name in rollout.replaced):
             return None
         failures = rollout.failures + 1
         if failures < FAILURES and died.retried and not died.late:
             again = replace(rollout, failures=failures, settled_at=None, batch=rollout.replaced)
-            self._running[i.spec.type] = again
+            self.running[i.spec.type] = again
             return None
-        del self._running[i.spec.type]
+        del self.running[i.spec.type]
         return rollout
-
-    def abort(self, type_name: str, why: str) -> None:
-        self._aborted[type_name] = why
-
-    def pause(self, type_name: str, until: float) -> None:
-        """A replacement for age or memory failed, so none is replaced for its memory until then."""
-        self._pauses[type_name] = until
-
-    def pauses(self, type_name: str, now: float) -> bool:
-        return now < self._pauses.get(type_name, now)
-
-    def keep(self, name: str) -> None:
-        """The extra instance by which a rollout was aborted goes; what it wrote says why, and is kept."""
-        self._kept.add(name)
-
-    def keeps(self, name: str) -> bool:
-        return name in self._kept
-
-    def release(self, name: str) -> bool:
-        """A new slot has that name: whether the output of another one was kept under it."""
-        kept = name in self._kept
-        self._kept.discard(name)
-        return kept
 
     def progress(self, type_name: str, desired: Desired, slots: list[Instance]) -> str | None:
         """`2 of 4`: two of four have been replaced and are back in rotation. None where none is replaced."""
-        rollout = self._running.get(type_name)
+        rollout = self.running.get(type_name)
         if rollout is None or not rollout.total:
             return None
         begun = {*desired.names(type_name)} & {*rollout.replaced}
@@ -213,7 +169,7 @@ class Rollouts:
 
     def shown(self, type_name: str, desired: Desired, slots: list[Instance]) -> str | None:
         """`2 of 4`, or `aborted: …`."""
-        done, aborted = self.progress(type_name, desired, slots), self._aborted.get(type_name)
+        done, aborted = self.progress(type_name, desired, slots), self.aborted.get(type_name)
         if aborted is None:
             return done
         return f"aborted: {aborted}" + (f"; back to the old settings: {done}" if done else "")

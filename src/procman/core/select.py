@@ -48,7 +48,7 @@ class Selector:
 
     @cached_property
     def _wild(self) -> re.Pattern[str] | None:
-        """All patterns as one, as fnmatch only caches 256 (3.11)."""
+        """All patterns in one, because fnmatch only caches 256 (3.11)."""
         return re.compile("|".join(map(translate, self._patterns))) if self._patterns else None
 
     def matches(self, name: str) -> bool:
@@ -59,9 +59,7 @@ class Selector:
         return self._wild is not None and bool(self._wild.match(name) or self._wild.match(kind))
 
     def refuse(self, types: Collection[str], instances: Collection[str]) -> Refusal | None:
-        """The refusal of the first name that matches no type and no instance. Call it before `matches`, as it refuses too
-        many patterns.
-        """
+        """The refusal of the first name that matches nothing, or of too many patterns for `matches` to test."""
         if len(self._patterns) > MOST_PATTERNS:
             return f"cannot use {len(self._patterns)} patterns at once", f"at most {MOST_PATTERNS}"
         known = {*types, *instances, *map(type_of, instances)}

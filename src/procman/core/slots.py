@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from procman.core.desired import Desired, Role
 from procman.core.phases import AT_REST, Instance
-from procman.core.spec import ProcessSpec, is_companion
+from procman.core.spec import Plan, ProcessSpec, is_companion
 
 
 class SlotsState(Struct, frozen=True):
@@ -49,7 +50,7 @@ class Slots:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left of any instance, except what KILL did not remove, and none is about to start."""
+        """Whether no instance is about to start, and nothing is left of any except what KILL did not remove."""
         return not self._busy
 
     @property
@@ -61,9 +62,7 @@ class Slots:
         return [i for i in self._by_type.get(type_name, ()) if i is not None]
 
     def any_alive(self, type_name: str) -> bool:
-        """Whether a leader of this type lives. Searched from the end: when a thousand are stopped together, the last ones
-        end last.
-        """
+        """Whether a leader of this type lives. Searched from the end, as in a stop of a thousand that ends last."""
         for i in reversed(self._by_type.get(type_name, ())):  # noqa: SIM110  a generator is slower, at each end
             if i is not None and i.alive:
                 return True
@@ -77,13 +76,13 @@ class Slots:
             numbers |= {port - spec.port + 1 for port in ports if port is not None}
         return numbers
 
-    def at(self, type_name: str, index: int) -> Instance | None:
-        slots = self._by_type.get(type_name, ())
-        return slots[index - 1] if 0 < index <= len(slots) else None
-
     def get(self, name: str) -> Instance | None:
         type_name, _, index = name.rpartition(".")
-        return self.at(type_name, int(index)) if index.isdecimal() else None
+        slots = self._by_type.get(type_name)
+        if not slots or not index.isdecimal():
+            return None
+        place = int(index) - 1
+        return slots[place] if 0 <= place < len(slots) else None
 
     def is_busy(self, i: Instance) -> bool:
         """Whether something of it exists or is about to."""
@@ -119,3 +118,28 @@ class Slots:
         wanted = {name: self._by_type.get(name, []) for name in types}
         leftover = {name: slots for name, slots in self._by_type.items() if name not in wanted and slots}
         self._by_type = wanted | leftover
+
+
+class World(Struct, frozen=True):
+    """What decisions about several slots are based on."""
+
+    plan: Plan
+    desired: Desired
+    slots: Slots
+
+    def standing(self) -> list[Instance]:
+        """The regular slots of the formation, without those that are leaving and the extra ones of rollouts."""
+        return [i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]
+
+    def regular(self, type_name: str) -> list[Instance]:
+        """The same of one type."""
+        numbers = self.desired.numbers(type_name)
+        return [i for i in self.slots.of(type_name) if i.index in numbers]
+
+    def surge(self, type_name: str) -> Instance | None:
+        """The extra instance of its rollout."""
+        number = self.desired.surge.get(type_name)
+        return None if number is None else self.slots.get(f"{type_name}.{number}")
+
+    def extras(self) -> list[Instance]:
+        return [i for i in map(self.surge, self.desired.surge) if i is not None]

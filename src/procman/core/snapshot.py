@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procman.core.counters import TypeCounts
 from procman.core.desired import Desired
 from procman.core.events import Hold
 from procman.core.operations import OperationsState
@@ -38,6 +37,13 @@ class GroupsState(Struct, frozen=True):
 
     rounds: dict[str, tuple[str, ...]] = {}
     restarts: dict[str, tuple[float, ...]] = {}
+
+
+class TypeCounts(Struct, frozen=True, gc=False):
+    """Of a type, outlasting its slots: processes that were started, and how often each exit code was seen."""
+
+    starts: int = 0
+    exits: dict[int, int] = {}
 
 
 class Moments(Struct, frozen=True):
@@ -76,9 +82,7 @@ class FleetState(Struct, frozen=True, kw_only=True):
 
 
 class Packed(Struct, frozen=True):
-    """A state whose instances have no specs: `numbers` are the indexes of their specs in `specs`, which starts with the
-    plan's types.
-    """
+    """A state whose instances have no specs: these are in `specs`, the plan's first, at the indexes in `numbers`."""
 
     state: FleetState
     specs: tuple[ProcessSpec, ...]
@@ -123,7 +127,7 @@ def unpack(packed: Packed) -> FleetState:
     specs = [*types, *packed.specs[len(types) :]]
     instances = packed.state.slots.instances
     if len(packed.numbers) != len(instances) or not all(0 <= number < len(specs) for number in packed.numbers):
-        raise msgspec.ValidationError("an instance names a spec that is not there")
+        raise msgspec.ValidationError("an instance names a spec that does not exist")
     return _with_specs(packed.state, packed.state.plan, [specs[number] for number in packed.numbers])
 
 

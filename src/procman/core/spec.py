@@ -43,7 +43,7 @@ class When(Enum):
 
 
 class StopMode(Enum):
-    """Which processes get the stop signal first. See docs/reference/signals.md for what each is right for."""
+    """Which processes get the stop signal first. docs/reference/signals.md says when each is right."""
 
     TOP_DOWN = "top-down"
     GROUP = "group"
@@ -100,7 +100,7 @@ class BaseEnvironment(Struct, frozen=True, kw_only=True):
 
 
 class CompanionWords(Struct, frozen=True):
-    """What a companion is there for, what does not happen while it cannot work, and what a person can do meanwhile."""
+    """What a companion does, what does not happen while it cannot work, and what a person can do meanwhile."""
 
     purpose: str = ""
     without: str = ""
@@ -154,7 +154,7 @@ class Plan(Struct, frozen=True, kw_only=True, dict=True):
     so `positions` may contain removed types. A one-off, which has no port, has -1. `sections` are the keys of
     procman.yml for companions: by key, then by type, the value. `companions` are procman's own programs, which run
     beside the formation and do not belong to it. With `keep_counts` a count that is set at run time outlasts procman;
-    `kept` are the types whose count here was set so, in the procman before.
+    `kept` are the types whose count here was set so, in the previous procman.
     """
 
     root: str
@@ -219,7 +219,7 @@ def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | No
     """Why a type cannot have that many instances, as (message, hint); None where it can."""
     spec = plan.types[type_name]
     if count < 0:
-        return f"cannot run fewer than none of {type_name}", "a count is 0 or more"
+        return f"cannot run fewer than 0 instances of {type_name}", "a count is 0 or more"
     if count > MAX_COUNT:
         count_text = str(count) if count < FAR_TOO_MANY else "so many"  # str() refuses 4,301 digits
         return f"cannot run {count_text} of {type_name}: at most {MAX_COUNT} instances of a type", ""

@@ -71,7 +71,7 @@ def critical_path(state: StartupState, plan: Plan, counts: Mapping[str, int]) ->
 
 
 def _met_last(type_name: str, state: StartupState, plan: Plan, counts: Mapping[str, int]) -> tuple[str, float] | None:
-    """The dependency for which a type has waited the longest, and until when."""
+    """The dependency that a type has waited for the longest, and when that wait ended."""
     met = [
         (one.type, at)
         for one in plan.types[type_name].depends_on

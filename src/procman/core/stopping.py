@@ -6,7 +6,7 @@ docs/reference/signals.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -44,9 +44,7 @@ YOUNG = 2.0
 """Age in seconds up to which a process may lose the stop signal (Erlang does in its first 300 ms)."""
 
 GROUP_TERM_LEAD = 2.0
-"""Seconds before the deadline at which a shell's whole group gets the signal; half time if the grace is under twice
-that.
-"""
+"""Seconds before KILL at which a shell's whole group gets the signal; half time if the grace is under twice that."""
 
 UNKILLABLE_AFTER = 5.0
 """Seconds after KILL at which remaining processes are called unkillable (they are in uninterruptible sleep)."""
@@ -107,7 +105,7 @@ def released(i: Instance, event: Released, now: float) -> Step:
 
 
 def next_step_of_drain(i: Instance, phase: Draining, now: float) -> Step:
-    """No client holds it any more, or not longer: its own drain time follows, and then the stop signal."""
+    """No client holds it any more: its own drain time follows, and then the stop signal."""
     drain = phase.leader.stop.drain
     if phase.held_by and drain is not None:
         until = _drained_by(now + drain.seconds, phase.kill_by, phase.leader)
@@ -172,9 +170,7 @@ def _handles_signals(i: Instance) -> bool:
 
 
 def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
-    """The program asks for more time before KILL (EXTEND_TIMEOUT_USEC of sd_notify(3)). At the end of everything it
-    gets none.
-    """
+    """The program asks for more time before KILL (EXTEND_TIMEOUT_USEC, sd_notify(3)); none at the end of everything."""
     latest = i.phase_since + max(phase.leader.stop.grace, MOST_TIME)
     latest = latest if phase.kill_by is None else min(latest, phase.kill_by)
     kill_at = min(now + seconds, latest)
@@ -188,7 +184,7 @@ def extend(i: Instance, phase: Stopping, seconds: float, now: float) -> Step:
 
 
 def hurry(i: Instance, phase: Stopping, event: StopWanted, now: float) -> Step:
-    """A stop under way becomes one for good; at the end of everything it ends in time for that."""
+    """A stop under way becomes permanent. If everything ends, it ends in time for that."""
     kill_by = event.terms.kill_by
     phase = replace(phase, reason=StopReason.ASKED, why=event.why)
     if kill_by is None:
@@ -207,56 +203,38 @@ def clean_up(i: Instance, phase: Clearing) -> tuple[Action, ...]:
     return kill, *_signals(i, phase.leader, Target.ADOPTED), SetTimer(SlotTimer(i.name), i.token, phase.kill_at)
 
 
-def escalate(i: Instance, phase: Stopping, now: float) -> Step:
+def escalate(i: Instance, phase: Stopping | Clearing, now: float) -> Step:
     """A deadline of a stop: repeat the signal, signal the whole group, KILL, or report it as unkillable."""
-    match phase.step:
-        case StopStep.TERM_SENT if _group_is_due(phase, now):
+    match phase:
+        case Stopping(step=StopStep.TERM_SENT) if _group_is_due(phase, now):
             # where procman itself was suspended past the deadline, the group still has its time before KILL
             kill_at = max(phase.kill_at, now + _lead(phase.leader))
             i = _stay(i, replace(phase, step=StopStep.GROUP_TERM_SENT, kill_at=kill_at))
             signals = _signals(i, phase.leader, Target.ALL)
             return Step(i, (wording.group_is_asked(i), *signals, SetTimer(SlotTimer(i.name), i.token, kill_at)))
-        case StopStep.TERM_SENT if now >= phase.kill_at + SUSPENDED:
+        case Stopping(step=StopStep.TERM_SENT) if now >= phase.kill_at + SUSPENDED:
             # the processes may have been suspended with procman, so give them time to act on their signal
             kill_at = now + min(GROUP_TERM_LEAD, phase.leader.stop.grace / 2)
             i = _stay(i, replace(phase, kill_at=kill_at))
             return Step(i, (SetTimer(SlotTimer(i.name), i.token, kill_at),))
-        case StopStep.TERM_SENT | StopStep.GROUP_TERM_SENT if now >= phase.kill_at:
+        case Stopping(step=StopStep.TERM_SENT | StopStep.GROUP_TERM_SENT) if now >= phase.kill_at:
             return _kill_late(i, "did not stop", now)
-        case StopStep.TERM_SENT:
+        case Stopping(step=StopStep.TERM_SENT):
             i = _stay(i, phase)
             again = _signals(i, phase.leader, Target.LEADER) if now < _group_at(phase) and phase.exit is None else ()
             return Step(i, (*again, _next(i, phase, now, repeat=False)))
-        case StopStep.GROUP_TERM_SENT:
-            return Step(i)
-        case StopStep.KILL_SENT:
-            return _give_up(i, phase)
-        case StopStep.UNKILLABLE:
-            return Step(i)
-        case _:
-            assert_never(phase.step)
-
-
-def escalate_clearing(i: Instance, phase: Clearing, now: float) -> Step:
-    match phase.step:
-        case StopStep.TERM_SENT | StopStep.GROUP_TERM_SENT:
+        case Clearing(step=StopStep.TERM_SENT):
             return _kill_late(i, "left processes that did not stop", now)
-        case StopStep.KILL_SENT:
-            return _give_up(i, phase)
-        case StopStep.UNKILLABLE:
-            return Step(i)
+        case _ if phase.step is StopStep.KILL_SENT:
+            i = _stay(i, replace(phase, step=StopStep.UNKILLABLE, why=wording.UNKILLABLE))
+            return Step(i, (wording.unkillable(i, UNKILLABLE_AFTER),))
         case _:
-            assert_never(phase.step)
+            return Step(i)
 
 
 def _kill_late(i: Instance, what: str, now: float) -> Step:
     killed = kill(i, now)
     return Step(killed.instance, (wording.killed(killed.instance, what), *killed.actions))
-
-
-def _give_up(i: Instance, phase: Stopping | Clearing) -> Step:
-    i = _stay(i, replace(phase, step=StopStep.UNKILLABLE, why=wording.UNKILLABLE))
-    return Step(i, (wording.unkillable(i, UNKILLABLE_AFTER),))
 
 
 def kill(i: Instance, now: float) -> Step:
@@ -274,7 +252,7 @@ def kill_at_once(i: Instance, leader: Leader, why: Reason, now: float) -> Step:
 
 
 def unreadable(i: Instance, event: Unreadable) -> Step:
-    """It may not run unseen: killed, which counts as a failed end."""
+    """It must not run unseen: it is killed, and that counts as a failed end."""
     return Step(i, (wording.cannot_be_read(i, event.why), kill_all(i))) if i.alive else Step(i)
 
 
@@ -288,31 +266,21 @@ def kill_all(i: Instance) -> Signal:
     return Signal(i.name, i.generation, "KILL", Target.ALL)
 
 
-def adopted(phase: Stopping, event: Adopted) -> tuple[Action, ...]:
+def adopted(phase: Stopping | Clearing, event: Adopted) -> tuple[Action, ...]:
     """Top-down: a member of the group gets the signal once its own parent is gone. What left the group gets it too."""
     if phase.step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):
         return (SignalProcess(event.pid, "KILL"),)
-    mode = phase.leader.stop.mode
-    if phase.step is StopStep.GROUP_TERM_SENT or mode is StopMode.GROUP:  # the group was signalled as a whole
+    stop = phase.leader.stop
+    # of a run that ended by itself the group has got KILL already
+    if isinstance(phase, Clearing) or phase.step is StopStep.GROUP_TERM_SENT or stop.mode is StopMode.GROUP:
         asked = event.in_group
     else:
-        asked = mode is StopMode.LEADER
-    return () if asked else _asked_to_end(event.pid, phase.leader)
-
-
-def adopted_in_clearing(phase: Clearing, event: Adopted) -> tuple[Action, ...]:
-    """The group has got KILL already; a process that left it is asked first."""
-    if phase.step in (StopStep.KILL_SENT, StopStep.UNKILLABLE):
-        return (SignalProcess(event.pid, "KILL"),)
-    return () if event.in_group else _asked_to_end(event.pid, phase.leader)
-
-
-def _asked_to_end(pid: int, leader: Leader) -> tuple[Action, ...]:
-    return SignalProcess(pid, leader.stop.signal), SignalProcess(pid, "CONT")
+        asked = stop.mode is StopMode.LEADER
+    return () if asked else (SignalProcess(event.pid, stop.signal), SignalProcess(event.pid, "CONT"))
 
 
 def _stay(i: Instance, phase: Draining | Stopping | Clearing) -> Instance:
-    """Another step of the same phase, with a deadline of its own."""
+    """The next step of the same phase, with a deadline of its own."""
     return replace(i, phase=phase, token=i.token + 1)
 
 

@@ -4,55 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from procman.core.desired import Closing, Desired, RegroupMove, RestartMove
+from procman.core.desired import Closing, RegroupMove, RestartMove
 from procman.core.events import StopTerms
 from procman.core.phases import AT_REST, UP, Instance, Ready, Waiting
 from procman.core.rollout import Rollouts
-from procman.core.slots import Slots
-from procman.core.spec import Plan, ProcessSpec, is_companion
+from procman.core.slots import World
+from procman.core.spec import ProcessSpec, is_companion
 from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core import blockers, followers, groups, order
-    from procman.core.blockers import Blockers
+    from procman.core import followers, groups, order
 else:
-    blockers = later(__name__, "procman.core.blockers")
     followers = later(__name__, "procman.core.followers")
     groups = later(__name__, "procman.core.groups")
     order = later(__name__, "procman.core.order")
 
 
-class Pacers(Struct, frozen=True):
-    """What else delays moves."""
-
-    rollouts: Rollouts
-    groups: groups.Groups | None
-
-
 class Turn:
     """Answers for a type are found once in each pass."""
 
-    def __init__(self, plan: Plan, desired: Desired, slots: Slots, pacers: Pacers, now: float) -> None:
-        """`desired` is the value before any of its moves is made."""
-        self._plan = plan
-        self._desired = desired
-        self._slots = slots
-        self._rollouts, self._groups = pacers.rollouts, pacers.groups
+    def __init__(self, world: World, rollouts: Rollouts, grouped: groups.Groups | None, now: float) -> None:
+        """The world is as it was before any of its moves is made."""
+        self._world = world
+        self._plan, self._desired, self._slots = world.plan, world.desired, world.slots
+        self._rollouts, self._groups = rollouts, grouped
         self._now = now
-        self._blockers: dict[str, Blockers] = {}
+        self._blockers: dict[str, order.Blockers] = {}
         self._budgets: dict[str, int] = {}
         self._stops: dict[str, bool] = {}
         self._needed_by: dict[str, list[str]] | None = None
 
-    def waits_for(self, spec: ProcessSpec, i: Instance) -> Blockers | None:
+    def waits_for(self, spec: ProcessSpec, i: Instance) -> order.Blockers | None:
         """What this instance waits for before it starts. Only instances at rest wait."""
         if not (spec.depends_on or self._groups) or not isinstance(i.phase, (*AT_REST, Waiting)):
             return None
         if spec.type not in self._blockers:
-            world = groups.GroupWorld(self._plan, self._slots, self._desired.moves)
-            self._blockers[spec.type] = blockers.of(spec, self._desired, world, self._groups)
+            self._blockers[spec.type] = order.blockers(spec, self._world, self._groups)
         found = self._blockers[spec.type]
         return found if found.on else None
 
@@ -60,7 +47,7 @@ class Turn:
         """The next step of an instance that is stopped with its group; None where it is to be started in its turn."""
         if self._groups is None:
             return groups.left_behind(i)
-        return self._groups.halt(i, move, terms, groups.GroupWorld(self._plan, self._slots, self._desired.moves))
+        return self._groups.halt(i, move, terms, self._world)
 
     def is_moot(self, i: Instance, move: RestartMove) -> bool:
         """Whether a restart that is due is not needed any more."""
@@ -83,9 +70,7 @@ class Turn:
         return True
 
     def _budget(self, spec: ProcessSpec) -> int:
-        numbers, extra = self._desired.numbers(spec.type), self._desired.surge.get(spec.type)
-        regular = [i for i in self._slots.of(spec.type) if i.index in numbers]
-        return self._rollouts.budget(spec, regular, self._slots.at(spec.type, extra) if extra else None)
+        return self._rollouts.budget(spec, self._world.regular(spec.type), self._world.surge(spec.type))
 
     def may_stop(self, i: Instance, closing: Closing | None, *, companions_last: bool) -> bool:
         """At the end of everything, whether nothing needs this one any more."""

@@ -12,9 +12,7 @@ from msgspec import Struct
 
 
 class Kind(Enum):
-    """What a change is about; the names that `procman events` shows. More may be added: a client shows an unknown word
-    as it is.
-    """
+    """What a change is about, as `procman events` shows it. A client shows a word that was added later as it is."""
 
     STARTED = "started"
     READY = "ready"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from procman.core import order, overview, readiness, recycling
-from procman.core.blockers import Blockers
+from procman.core import order, overview, readiness, replacing
 from procman.core.desired import RegroupMove, Role, is_rolling
 from procman.core.formation import Formation
+from procman.core.order import Blockers
 from procman.core.phases import (
     UP,
     Backoff,
@@ -42,7 +42,7 @@ def explain(formation: Formation, name: str, now: float) -> tuple[str, ...]:
 
 
 def _move(formation: Formation, i: Instance, due: Blockers, now: float) -> list[str]:
-    """What is to happen to it, and what that waits for."""
+    """What will happen to it, and what that waits for."""
     move, type_name = formation.desired.moves.get(i.name), i.spec.type
     rollout = formation.rollouts.shown(type_name, formation.desired, formation.slots.of(type_name))
     needing, closing = overview.stops_after(formation, i), formation.desired.closing
@@ -53,7 +53,7 @@ def _move(formation: Formation, i: Instance, due: Blockers, now: float) -> list[
     if due.dependencies:
         return [f"it is restarted when {' and '.join(due.needs())} again"]
     if isinstance(move, RegroupMove) and isinstance(i.phase, UP):
-        return [f"it is to be {move.why.text}, when those behind it in its group have stopped"]
+        return [f"it will be {move.why.text}, when those after it in its group have stopped"]
     if is_rolling(move):
         turn = f"it is replaced in its turn ({move.why.text}): the rollout of {type_name} is at {rollout}"
         return [turn, *_waits_for(formation, i, now)]
@@ -82,7 +82,7 @@ def _companion(formation: Formation, i: Instance, now: float) -> tuple[str, ...]
     lines = [_state(i, overview.row(formation, i, now)), words.purpose]
     match i.phase:
         case Unhealthy():
-            lines += ["it tries again by itself: mend what it reports, nothing has to be restarted", words.without]
+            lines += ["it tries again by itself: fix what it reports; nothing has to be restarted", words.without]
         case Backoff():
             lines += [_next(formation, i, now), words.without]
         case _:
@@ -111,18 +111,17 @@ def _state(i: Instance, row: InstanceView) -> str:
 
 
 def _before(i: Instance) -> str:
-    """How the runs before this start have ended, where it was started because of that."""
+    """How the previous runs ended, if it was started because of that."""
     record = i.record
     if not isinstance(i.phase, Spawning | Starting) or not record.failures or record.last_exit is None:
         return ""
     row = f", {times(record.failures)}" if record.failures > 1 else ""
-    return f"the run before ended: {record.last_exit}{row}"
+    return f"the previous run ended: {record.last_exit}{row}"
 
 
 def _waits_for(formation: Formation, i: Instance, now: float) -> list[str]:
     """What has to come before its turn in a rollout."""
-    extra = formation.desired.surge.get(i.spec.type)
-    slot = formation.slots.at(i.spec.type, extra) if extra is not None else None
+    slot = formation.world.surge(i.spec.type)
     if slot is not None and not isinstance(slot.phase, Ready):
         return [f"the extra instance {slot.name} has to be ready first (`procman why {slot.name}`)"]
     for other in formation.slots.of(i.spec.type):
@@ -144,7 +143,7 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
             answer = i.phase.answer or readiness.silence(i.spec.ready.probe)
             return f"not ready so far: {answer}; restarted in {duration(left)} if that stays so"
         case Starting():
-            return "it is ready a second after its start"
+            return "it counts as ready a second after its start"
         case Unhealthy(failed_checks=failed):
             health, back = i.spec.health, "it is back in rotation at the next good check"
             if not failed or health is None or health.on_failure is not OnUnhealthy.RESTART:
@@ -163,7 +162,7 @@ def _next(formation: Formation, i: Instance, now: float) -> str:
         case Backoff(until=until):
             return f"it is started again in {duration(until - now)}"
         case Ready() if i.spec.recycle is not None:
-            return recycling.limits(i.spec.recycle)
+            return replacing.limits(i.spec.recycle)
         case Ready() if i.spec.oneshot:
             return "it is a one-off: done when it has ended with success"
         case Down() | Ready() | Failed() | Done():

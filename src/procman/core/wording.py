@@ -99,19 +99,12 @@ def unhealthy(answer: str, failures: int) -> Reason:
     return Reason(ReasonCode.UNHEALTHY, f"unhealthy: {answer or 'no answer'}{counted}")
 
 
-def is_unhealthy(i: Instance, answer: str) -> Publish:
-    return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {answer or 'no answer'}")
+def is_unhealthy(i: Instance, answer: str, *, logged: bool = True) -> Publish:
+    return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {answer or 'no answer'}", logged=logged)
 
 
-def reports(i: Instance, fault: str) -> Publish:
-    """Not logged, as the companion has logged it in a line of its own."""
-    if fault:
-        return _publish(i, Kind.UNHEALTHY, f"{i.name} is unhealthy: {fault}", logged=False)
-    return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=False)
-
-
-def is_healthy(i: Instance) -> Publish:
-    return _publish(i, Kind.READY, f"{i.name} is healthy again")
+def is_healthy(i: Instance, *, logged: bool = True) -> Publish:
+    return _publish(i, Kind.READY, f"{i.name} is healthy again", logged=logged)
 
 
 def ended_for_its_state(i: Instance, why: Reason, *, retried: bool) -> Publish:
@@ -136,11 +129,6 @@ def went_to_background(i: Instance, pid: int) -> Publish:
 
 def did_not_start(i: Instance, why: str, delay: float) -> Publish:
     return _publish(i, Kind.START_FAILED, f"{i.name} did not start: {why}; {_again(delay)}", retry_in=delay)
-
-
-def failed_to_start(i: Instance) -> Publish:
-    assert isinstance(i.phase, Failed)
-    return _publish(i, Kind.FAILED, f"{i.name} failed: {i.phase.why.text}")
 
 
 BEFORE_READY = " before it was ready"
@@ -183,8 +171,8 @@ def backs_off(i: Instance, delay: float) -> Publish:
     return _publish(i, Kind.BACKOFF, f"{i.name}: {_again(delay)}", logged=False, retry_in=delay)
 
 
-def is_failed_at_rest(i: Instance, why: Reason) -> Publish:
-    return _publish(i, Kind.FAILED, f"{i.name} failed: {why.text}", logged=False)
+def is_failed(i: Instance, why: Reason, *, logged: bool) -> Publish:
+    return _publish(i, Kind.FAILED, f"{i.name} failed: {why.text}", logged=logged)
 
 
 def is_done_at_rest(i: Instance, why: Reason) -> Publish:
@@ -206,7 +194,7 @@ def all_ready(path: Sequence[PathStep], seconds: float) -> Publish:
 
 
 _UNASKED = frozenset({ReasonCode.FOLLOWED, ReasonCode.RECYCLED})
-"""Restarts that no other line of the log explains: no command was given, and nothing has died."""
+"""Restarts that no other line of the log explains, because no command was given and nothing has died."""
 
 
 def stopping(i: Instance, why: Reason) -> Publish:
@@ -286,6 +274,8 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
         case Draining(why=why, until=until, held_by=held_by):
             by = f", held by {', '.join(held_by)}" if held_by else ""
             text = f"{why.text}; stop signal in {duration(until - now)}{by}"
+        case _:
+            assert_never(i.phase)
     if crash_loop:
         text = f"{text} (crash loop)" if text else "crash loop"
     return text or None
@@ -322,14 +312,12 @@ def ended_line(instances: Sequence[Instance]) -> str:
 
 
 def _end_shown(i: Instance) -> str:
-    """The exit of its last run, if that has one: what is unkillable still runs, and had others before."""
+    """How its last run ended. An unkillable process still runs; earlier runs of its instance have ended."""
     return "unkillable" if i.unkillable and i.alive else str(i.record.last_exit)
 
 
 def crash_loop_line(i: Instance) -> str:
-    why = why_it_is(i)
-    last = f" {why.text}" if why is not None else ""
-    return f"{i.spec.type} is in a crash loop; procman keeps trying (last: {i.name}{last})"
+    return f"{i.spec.type} is in a crash loop; procman keeps trying (last: {name_and_reason(i)})"
 
 
 def recovered_line(type_name: str) -> str:
@@ -375,7 +363,7 @@ def by_signal(message: str) -> str:
     return f"{message} (asked by signal)"
 
 
-def aborted(i: Instance) -> str:
+def name_and_reason(i: Instance) -> str:
     why = why_it_is(i)
     return f"{i.name} {why.text}" if why is not None else i.name
 
@@ -390,7 +378,7 @@ def extra_reason(reason: str | None, done: str | None) -> str:
 
 
 def is_extra(name: str, type_name: str) -> tuple[str, str]:
-    hint = f"it goes when the rollout of {type_name} is over; `procman why {name}` says how far that is"
+    hint = f"it is stopped when the rollout of {type_name} is over; `procman why {name}` shows its progress"
     return f"cannot do that to {name}: it is the extra instance of a rollout", hint
 
 

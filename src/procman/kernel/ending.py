@@ -1,7 +1,7 @@
 """The end of procman: only when it has no child left, and within five seconds of the core's Finish.
 
-The KILLs here are not decisions of the core, because nothing decides after Finish. That procman leaves no process
-behind has to hold whoever decided before: the fleet, its fallback, or neither after a fault of both.
+The KILLs here are not decisions of the core, because nothing decides after Finish. Procman must leave no process
+behind, whether the fleet decided before, its fallback, or neither after a fault of both.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from procman.core.actions import Action, CancelSpawn, Refuse, Reply
-from procman.core.decider import AT_FAULT, Survivor
 from procman.core.events import Command, Commanded, Event, ShutdownAsked, Spawned
 from procman.core.spec import Plan
+from procman.core.survivor import AT_FAULT, Survivor
 from procman.core.view import Change, Operation
 from procman.errors import ConfigError
 from procman.kernel.loop.reactor import Reactor
@@ -74,7 +74,7 @@ class EventQueue:
             self._handling = False
 
     def _start_one(self) -> bool:
-        """Start the next process in the queue; whether there was a result, good or bad."""
+        """Start the next process in the queue; returns whether there was a result, good or bad."""
         events = self.spawns.start_next(self._faults.decider.plan)
         if events and isinstance(events[0], Spawned):
             self._started()

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from procman.core import actions, decider, events
+from procman.core import actions, events
 from procman.core.fleet import Fleet
 from procman.core.phases import UP
+from procman.core.survivor import AT_FAULT
 from procman.core.view import Change, FleetView, Kind, Operation
 from procman.kernel.ending import Ending
 from procman.kernel.eventqueue import Answer, EventQueue, Publisher, ReloadAnswer, Requests
@@ -33,6 +35,9 @@ from procman.kernel.survive.guarding import Guarding, can_guard
 from procman.kernel.survive.lazyupgrade import LazyUpgrade
 from procman.kernel.wiring import KernelParts, KernelSettings
 from procman.text.signals import signal_number
+
+if TYPE_CHECKING:
+    from procman.core.fallback import Decider
 
 
 class Kernel:
@@ -71,7 +76,7 @@ class Kernel:
             self.upgrades, self._notice = settings.before.upgrades, settings.before.notice
 
     @property
-    def fleet(self) -> decider.Decider:
+    def fleet(self) -> Decider:
         """What decides: the fleet, or the fallback once the fleet has raised."""
         return self._faults.decider
 
@@ -206,7 +211,7 @@ class Kernel:
         return self.fleet.counts
 
     def operation(self, number: int) -> Operation | None:
-        """An operation's state; None where there is no operation of that number, or none any more."""
+        """An operation's state; None where it does not exist, or no longer."""
         return self.fleet.operation(number)
 
     def why(self, name: str) -> tuple[str, ...]:
@@ -236,7 +241,7 @@ class Kernel:
     def why_not(self) -> str:
         """Why procman cannot be upgraded now; "" where it can."""
         if self._faults.fallen_back:
-            return decider.AT_FAULT
+            return AT_FAULT
         return "procman is stopping" if self.fleet.stopping or self.finished else ""
 
     @property

@@ -12,7 +12,7 @@ from procman.core.snapshot import Packed, pack, unpack
 from procman.core.timers import TimerKey
 from procman.kernel.output.stream import ChildStream
 from procman.kernel.process.listeners import Listener
-from procman.kernel.process.probes.probing import ProbeState
+from procman.kernel.process.probes.polling import ProbeState
 from procman.kernel.process.table import ProcessTableState
 from procman.kernel.survive.guarding import Kept
 from procman.kernel.wiring import KernelParts
@@ -52,7 +52,7 @@ class KernelState(Struct, frozen=True, kw_only=True, rename={"processes": "lives
 
 
 class Handover(Struct, frozen=True):
-    """What the program before has handed over: its state, the streams of its output by descriptor, how often procman
+    """What the previous program has handed over: its state, the streams of its output by descriptor, how often procman
     has been upgraded, and the notice to publish.
     """
 

@@ -15,6 +15,7 @@ from procman.errors import ConfigError
 from procman.kernel.kernel import Kernel
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.loop.senders import on_sent
+from procman.kernel.process.children import ancestors, read_process
 from procman.later import later
 from procman.text.signals import signal_name
 
@@ -24,8 +25,8 @@ else:
     interrupts = later(__name__, "procman.core.interrupts")
 
 NO_TERMINAL = (errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.EIO, errno.EACCES)
-"""The errors of opening /dev/tty where there is no terminal. Others, such as a lack of descriptors, say nothing about
-it.
+"""The errors of opening /dev/tty without a terminal. Other errors, such as a lack of descriptors, do not show
+whether there is one.
 """
 
 _NAMES = ("TERM", "ALRM", "VTALRM", "PROF", "POLL", "PWR", "XCPU", "STKFLT")
@@ -86,8 +87,8 @@ class _Signals:
         if pid == interrupts.TERMINAL:
             return interrupts.Sender(pid)
         above = self._above | programs_above()
-        parent = _parent_of(pid)
-        return interrupts.Sender(pid, pid in above, pid not in above and (parent is None or parent in above))
+        one = read_process(pid)
+        return interrupts.Sender(pid, pid in above, pid not in above and (one is None or one.parent in above))
 
     def _end(self, number: int) -> None:
         self._kernel.ask(ShutdownAsked(f"procman got SIG{signal_name(number)}"))
@@ -135,21 +136,8 @@ def _ignore(_outcome: object) -> None:
 
 def programs_above() -> set[int]:
     """The pids of the programs that started procman, as far as the system shows them."""
-    found: set[int] = set()
-    pid = os.getppid()
-    while pid > 1 and pid not in found:
-        found.add(pid)
-        pid = _parent_of(pid) or 0
-    return found
-
-
-def _parent_of(pid: int) -> int | None:
-    """The parent's pid; None where the process has ended, or there is no /proc."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            return int(stat.read().rpartition(b")")[2].split()[1])
-    except OSError:
-        return None
+    parent = os.getppid()
+    return {parent, *ancestors(parent)} - {0, 1}
 
 
 def has_terminal() -> bool:

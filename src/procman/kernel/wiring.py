@@ -34,7 +34,7 @@ class KernelParts(Struct, frozen=True):
 if TYPE_CHECKING:
 
     class TakenOver(Protocol):
-        """What the program before has handed over: how often procman has been upgraded, and the notice to publish."""
+        """What the previous program has handed over: how often procman has been upgraded, and the notice to publish."""
 
         @property
         def upgrades(self) -> int: ...
@@ -50,7 +50,7 @@ class KernelSettings(Struct, frozen=True):
 
     `guarded`: a guardian ends all processes if procman is killed, and holds these descriptors; None: there is no
     guardian. `keep` writes the counts that were set at run time. `upgrading` makes what an upgrade needs, once the kernel
-    runs; `before` is what the program before has handed over.
+    runs; `before` is what the previous program has handed over.
     """
 
     load: Callable[[Plan], Plan]

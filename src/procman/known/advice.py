@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
+from procman.core.spec import LAST_PORT
 from procman.known.programs import AdviceRule, Listens, Value
 from procman.known.recognise import Known, fixed_port, recognise
 from procman.text.shell import ends_in_background
 
 _PORT = re.compile(r"\$\{?PORT\b")
 _NUMBER = re.compile(r"(?:.*:)?(\d{1,5})(?:/.*)?")
-LAST_PORT = 65535
 
 
 class TypeInput(Struct, frozen=True, kw_only=True):
@@ -73,16 +73,15 @@ def _fixed_port(given: TypeInput, known: Known | None) -> list[Finding]:
     if decided or not port.isdigit():
         return []
     say = f"leave PORT={port} out, and set `port: {port}` for it in procman.yml"
-    why = "it hides the port that procman gives: `ps` shows another one, and a second instance finds it taken"
-    return [Finding(type=given.name, line=given.line, program="its port", why=why, say=say)]
+    why = "it overrides the port that procman assigns: `ps` shows another one, and a second instance finds it taken"
+    return [_finding(given, "its port", AdviceRule(say=say, why=why))]
 
 
 def _in_background(given: TypeInput) -> list[Finding]:
     if not ends_in_background(given.command):
         return []
-    why = "the shell ends at once, its type counts as ended, and what it left is ended with it"
-    say = "leave out the & at its end"
-    return [Finding(type=given.name, line=given.line, program="its command", why=why, say=say)]
+    why = "the shell ends at once, the instance counts as ended, and what it left is stopped"
+    return [_finding(given, "its command", AdviceRule(say="leave out the & at its end", why=why))]
 
 
 def _order(given: TypeInput, known: Known, stores: dict[str, str], keys: Collection[str] | None) -> list[Finding]:
@@ -93,10 +92,7 @@ def _order(given: TypeInput, known: Known, stores: dict[str, str], keys: Collect
         return []
     names = " and ".join(needed)
     why = f"started when {names} is ready and stopped before it: what is done at the end can still be acknowledged"
-    finding = Finding(
-        type=given.name, line=given.line, program=known.program.name, why=why, key="depends_on", value=needed
-    )
-    return [finding]
+    return [_finding(given, known.program.name, AdviceRule(key="depends_on", value=needed, why=why))]
 
 
 def _about(given: TypeInput, known: Known, keys: Collection[str] | None) -> list[Finding]:
@@ -117,7 +113,7 @@ def _about(given: TypeInput, known: Known, keys: Collection[str] | None) -> list
             continue
         settable = keys is None or rule.key.partition(".")[0] in {"", *keys}
         if word is not None and settable and not _decided(rule.key, given.written):
-            findings.append(_finding(given, known, rule, word))
+            findings.append(_finding(given, known.program.name, rule, word))
     return findings
 
 
@@ -133,18 +129,12 @@ def _alone(known: Known, port: int) -> list[AdviceRule]:
     return [AdviceRule(key="max", value=1, why=port_taken(port), unless=("reuse-port", "reuse_port", "reuseport"))]
 
 
-def _finding(given: TypeInput, known: Known, rule: AdviceRule, word: str) -> Finding:
+def _finding(given: TypeInput, program: str, rule: AdviceRule, word: str = "") -> Finding:
     if rule.key == "max" and isinstance(rule.value, int) and given.count > rule.value:
-        say = f"set its count to {rule.value}: it is {given.count}"
-        return Finding(type=given.name, line=given.line, program=known.program.name, why=rule.why, say=say)
+        rule = AdviceRule(say=f"set its count to {rule.value}: it is {given.count}", why=rule.why)
+    say = rule.say.replace("{word}", word)
     return Finding(
-        type=given.name,
-        line=given.line,
-        program=known.program.name,
-        why=rule.why,
-        key=rule.key,
-        value=rule.value,
-        say=rule.say.replace("{word}", word),
+        type=given.name, line=given.line, program=program, why=rule.why, key=rule.key, value=rule.value, say=say
     )
 
 

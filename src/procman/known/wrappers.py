@@ -20,85 +20,53 @@ class Wrapper(Struct, frozen=True):
     dashes: bool = False
 
 
-_RUN = Wrapper(
+_PROJECT = Wrapper(
     verbs=("run", "exec"),
     valued=frozenset({"--with", "-p", "--python", "--project", "--directory", "-e", "--env-file"}),
 )
-_EXEC = Wrapper(verbs=("exec", "x"))
-_PLAIN = Wrapper()
 _AS_USER = Wrapper(valued=frozenset({"-u", "--user", "-g", "--group", "-h", "-C", "-D", "-r", "-t"}))
+_FOREMAN = Wrapper(verbs=("run",), valued=frozenset({"-e", "--env", "-f", "--procfile", "-d", "--root", "--app-root"}))
+_PLAIN = (
+    "command time nohup setsid dumb-init docker-entrypoint.sh cross-env with-contenv spring bunx ddtrace-run "
+    "opentelemetry-instrument unbuffer catatonit je jemalloc.sh"
+)
 
 WRAPPERS: dict[str, Wrapper] = {
+    **dict.fromkeys(_PLAIN.split(), Wrapper()),
+    **dict.fromkeys(("chrt", "taskset", "gosu", "su-exec", "flock", "s6-setuidgid"), Wrapper(words=1)),
+    **dict.fromkeys(("sudo", "doas", "runuser"), _AS_USER),
+    **dict.fromkeys(("poetry", "pipenv", "uv", "hatch", "pdm", "rye"), _PROJECT),
+    **dict.fromkeys(("bundle", "rbenv", "npm"), Wrapper(verbs=("exec", "x"))),
+    **dict.fromkeys(("foreman", "honcho"), _FOREMAN),
+    **dict.fromkeys(("dotenvx", "doppler", "op", "infisical"), Wrapper(verbs=("run",), dashes=True)),
+    **dict.fromkeys(("wait-for-it", "wait-for-it.sh", "wait-for"), Wrapper(dashes=True)),
     "exec": Wrapper(valued=frozenset({"-a"})),
-    "command": _PLAIN,
-    "time": _PLAIN,
-    "nohup": _PLAIN,
-    "setsid": _PLAIN,
     "nice": Wrapper(valued=frozenset({"-n", "--adjustment"})),
     "ionice": Wrapper(valued=frozenset({"-c", "-n", "--class", "--classdata"})),
-    "chrt": Wrapper(words=1),
-    "taskset": Wrapper(words=1),
     "env": Wrapper(valued=frozenset({"-u", "--unset", "-C", "--chdir"})),
     "timeout": Wrapper(valued=frozenset({"-s", "--signal", "-k", "--kill-after"}), words=1),
     "stdbuf": Wrapper(valued=frozenset({"-o", "-e", "-i"})),
-    "sudo": _AS_USER,
-    "doas": _AS_USER,
-    "runuser": _AS_USER,
-    "gosu": Wrapper(words=1),
-    "su-exec": Wrapper(words=1),
     "tini": Wrapper(valued=frozenset({"-p", "-e"})),
-    "dumb-init": _PLAIN,
-    "docker-entrypoint.sh": _PLAIN,
-    "bundle": _EXEC,
-    "foreman": Wrapper(verbs=("run",), valued=frozenset({"-e", "--env", "-f", "--procfile", "-d", "--root"})),
-    "honcho": Wrapper(verbs=("run",), valued=frozenset({"-e", "--env", "-f", "--procfile", "-d", "--app-root"})),
     "heroku": Wrapper(verbs=("local:run",), valued=frozenset({"-e", "--env", "-p", "--port"})),
-    "dotenvx": Wrapper(verbs=("run",), dashes=True),
-    "cross-env": _PLAIN,
-    "with-contenv": _PLAIN,
-    "rbenv": _EXEC,
     "asdf": Wrapper(verbs=("exec",)),
     "mise": Wrapper(verbs=("exec", "x"), dashes=True),
     "direnv": Wrapper(verbs=("exec",), words=1),
-    "spring": _PLAIN,
     "npx": Wrapper(valued=frozenset({"-p", "--package"})),
-    "bunx": _PLAIN,
-    "npm": _EXEC,
     "pnpm": Wrapper(verbs=("exec", "dlx", "")),
     "yarn": Wrapper(verbs=("exec", "run", "dlx", "")),
     "bun": Wrapper(verbs=("x",)),
     "dotenv": Wrapper(valued=frozenset({"-e", "-c", "-f"})),
-    "poetry": _RUN,
-    "pipenv": _RUN,
-    "uv": _RUN,
     "uvx": Wrapper(valued=frozenset({"--from", "--with"})),
-    "hatch": _RUN,
-    "pdm": _RUN,
-    "rye": _RUN,
     "conda": Wrapper(verbs=("run",), valued=frozenset({"-n", "--name", "-p", "--prefix"})),
     "coverage": Wrapper(verbs=("run",)),
     "watchmedo": Wrapper(verbs=("auto-restart",), dashes=True),
-    "ddtrace-run": _PLAIN,
-    "opentelemetry-instrument": _PLAIN,
     "newrelic-admin": Wrapper(verbs=("run-program",)),
-    "doppler": Wrapper(verbs=("run",), dashes=True),
-    "op": Wrapper(verbs=("run",), dashes=True),
     "chamber": Wrapper(verbs=("exec",), dashes=True),
-    "infisical": Wrapper(verbs=("run",), dashes=True),
     "env-cmd": Wrapper(valued=frozenset({"-f", "--file", "-e", "--environments"})),
-    "wait-for-it": Wrapper(dashes=True),
-    "wait-for-it.sh": Wrapper(dashes=True),
-    "wait-for": Wrapper(dashes=True),
     "dockerize": Wrapper(
         valued=frozenset({"-wait", "-timeout", "-template", "-stdout", "-stderr", "-wait-retry-interval"})
     ),
-    "flock": Wrapper(words=1),
     "xvfb-run": Wrapper(valued=frozenset({"-s", "--server-args", "-n", "--server-num"})),
-    "unbuffer": _PLAIN,
-    "catatonit": _PLAIN,
-    "s6-setuidgid": Wrapper(words=1),
-    "je": _PLAIN,
-    "jemalloc.sh": _PLAIN,
 }
 _SCRIPTS = ("bin", "script", "scripts")
 """Folders of a project's own scripts, such as a buildpack's `bin/start-pgbouncer bundle exec puma`."""

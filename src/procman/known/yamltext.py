@@ -55,7 +55,7 @@ def insert(text: str, path: tuple[str, ...], value: Value, comment: str = "") ->
         if not (_only_added(_kept(events), _kept(_events(changed))) and _stands(changed, path)):
             raise CannotInsertError(0, "the rest of the file would change")
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:  # ValueError: an escape out of range
-        raise CannotInsertError(0, f"it is no YAML that can be extended: {type(error).__name__}") from None
+        raise CannotInsertError(0, f"it is not YAML that can be extended: {type(error).__name__}") from None
     return changed
 
 
@@ -99,7 +99,7 @@ def _into_nothing(node: yaml.Node, rest: tuple[str, ...], value: Value) -> tuple
     """`web:` without a value becomes `web: {…}`."""
     if isinstance(node, yaml.ScalarNode) and node.start_mark.index == node.end_mark.index:
         return node.end_mark.index, f" {_flow(rest, value)}"
-    raise CannotInsertError(node.start_mark.line + 1, "it is no mapping")
+    raise CannotInsertError(node.start_mark.line + 1, "it is not a mapping")
 
 
 def _begun(text: str, edit: _Edit) -> str:

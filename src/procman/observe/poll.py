@@ -30,11 +30,11 @@ class Poll(NamedTuple):
 
 
 class Poller:
-    """Polls the procman behind a socket."""
+    """Polls the procman behind a socket. `client` is the connection of the last poll, for further requests."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._client = Client(path)
+        self.client = Client(path)
 
     def __enter__(self) -> Self:
         return self
@@ -42,7 +42,7 @@ class Poller:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
+        self.client.close()
 
     def poll(self) -> Poll:
         """The current state. Raises NotRunningError where procman has ended since, else ProcmanError."""
@@ -53,22 +53,17 @@ class Poller:
         return self._ask()  # it accepts connections, and so has not ended
 
     def _ask(self) -> Poll:
-        answer = self._client.ps()
-        table = process_table() if self._client.channel.peer in (answer.pid, 0) else {}
+        answer = self.client.ps()
+        table = process_table() if self.client.channel.peer in (answer.pid, 0) else {}
         return Poll(answer, Trees(table))
 
-    @property
-    def client(self) -> Client:
-        """The connection of the last poll, for further requests."""
-        return self._client
-
     def pause(self, seconds: float) -> None:
-        """Wait for so many seconds, or until the connection ends."""
-        select.select([self._client.channel], [], [], seconds)
+        """Wait for this many seconds, or until the connection ends."""
+        select.select([self.client.channel], [], [], seconds)
 
     def _connect_again(self) -> None:
-        self._client.close()
+        self.client.close()
         try:
-            self._client = Client(self._path)
+            self.client = Client(self._path)
         except NotRunningError:
             raise NotRunningError("cannot keep polling: procman has ended") from None

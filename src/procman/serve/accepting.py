@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from procman.kernel.loop.reactor import READ, Reactor
 
 if TYPE_CHECKING:
-    import socket
+    import _socket as socket  # as in control/sockets.py
 
 ACCEPTS_A_TURN = 32
 
@@ -95,7 +95,7 @@ class Acceptor:
     def _on_connect(self, listener: socket.socket) -> None:
         for _ in range(ACCEPTS_A_TURN):
             try:
-                connected, _address = listener.accept()
+                fd, _address = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001  which socket.accept() calls
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -107,4 +107,4 @@ class Acceptor:
                     return
                 os.close(self._spares.pop())
                 continue
-            self._admit(connected)
+            self._admit(type(listener)(listener.family, listener.type, listener.proto, fd))

@@ -11,7 +11,7 @@ has a position in them; one that is too slow skips to the newest and is told how
 from __future__ import annotations
 
 import time as clock
-from binascii import a2b_base64, b2a_base64
+from binascii import a2b_base64
 from collections import deque
 from collections.abc import Callable
 
@@ -36,6 +36,7 @@ from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.stream import ChildStream
 from procman.serve import keyboard
 from procman.serve.methods import Failure
+from procman.serve.streams import ServedStream, text_or_base64
 from procman.text.words import duration
 
 KEPT = 64 * 1024
@@ -74,7 +75,7 @@ class Tape:
         return bytes(self._data[begin - self.start : end - self.start])
 
     def newest(self) -> int:
-        """Where a watcher starts that cannot see all: after the end of a line, if there is one."""
+        """Where a watcher that cannot see everything starts: after the end of a line, if there is one."""
         begin = max(0, len(self._data) - KEPT)
         if begin or self.start:
             begin = self._data.find(b"\n", begin) + 1 or begin
@@ -166,13 +167,11 @@ class Slot:
             watcher.wake()
 
 
-class ServedAttachment:
+class ServedAttachment(ServedStream):
     """One watcher of an instance, as a stream of its connection."""
 
-    endless = True
-
     def __init__(self, number: int, slot: Slot, peer: int, wake: Callable[[], None]) -> None:
-        self.number = number
+        super().__init__(number)
         self.size: Size | None = None
         self.read_only = False
         self.keyboard_changed = False
@@ -187,7 +186,7 @@ class ServedAttachment:
     # ---- changes
 
     def push(self, time: float, change: Change) -> bool:
-        """Add a change; whether it concerns this instance."""
+        """Add a change; returns whether it concerns this instance."""
         if change.instance != self._slot.name:
             return False
         if len(self._changes) >= CHANGES_KEPT:
@@ -203,7 +202,6 @@ class ServedAttachment:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something to send."""
         return self._removed or self._behind()
 
     @property
@@ -214,7 +212,7 @@ class ServedAttachment:
         return self.keyboard_changed or bool(self._changes) or self._at < self._slot.tape.end
 
     def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, in the order of what happened; empty where all have been sent."""
+        """In the order of what happened."""
         if self._changes and self._changes[0][0] <= self._at:
             _, happened = self._changes.popleft()
             missed, self._missed_changes = self._missed_changes, 0
@@ -235,15 +233,11 @@ class ServedAttachment:
         missed = begin - self._at
         self._at = max(begin, min(end, begin + PIECE))
         data = tape.read(begin, self._at)
-        try:
-            text, encoded = data.decode(), None
-        except UnicodeDecodeError:
-            text, encoded = None, b2a_base64(data, newline=False).decode()
-        output = Output(self.number, self._slot.name, clock.time(), text, encoded, missed)
+        text, base64 = text_or_base64(data)
+        output = Output(self.number, self._slot.name, clock.time(), text, base64, missed)
         return encode_notification("output", output)
 
     def started(self) -> Attached:
-        """The answer that opens the stream."""
         kept = self._slot.tape.end - self._at
         return Attached(self.number, self._slot.name, kept, self._keyboard())
 

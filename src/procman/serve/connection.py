@@ -9,8 +9,8 @@ selector, as its socket is then watched for WRITE. A client that does not read i
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
-import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -27,7 +27,7 @@ from procman.serve.methods import HANDLERS, NOT_ATTACHED, Answer, Failure, Strea
 from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
-    from procman.serve.methods import Backend
+    from procman.kernel.kernel import Kernel
     from procman.serve.streams import ServedStream
 
 REQUESTS_A_TURN = 16
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
         """What a connection needs of the server."""
 
         reactor: Reactor
-        backend: Backend
+        kernel: Kernel
         limits: ConnectionLimits
         waits: Waits
 
@@ -102,8 +102,8 @@ class Connection:
         host.reactor.register(connected.fileno(), READ, self._on_ready)
 
     @property
-    def backend(self) -> Backend:
-        return self._host.backend
+    def kernel(self) -> Kernel:
+        return self._host.kernel
 
     @property
     def peer(self) -> int:
@@ -174,7 +174,7 @@ class Connection:
         except OSError:
             self.close()
         except Exception as error:  # noqa: BLE001  procman continues
-            self._host.backend.fault(error)
+            self._host.kernel.fault(error)
             self.close()
 
     def _work(self) -> None:
@@ -300,7 +300,7 @@ class Connection:
         try:
             self._perform(request, answer)
         except Exception as error:  # noqa: BLE001  reported and logged; procman continues
-            self._host.backend.fault(error)
+            self._host.kernel.fault(error)
             answer(Failure(Code.INTERNAL_ERROR, f"cannot do that: {type(error).__name__} in procman", "see its output"))
         if not answered and not _is_unanswered(request):  # the answer comes later
             owed = True
@@ -324,7 +324,7 @@ class Connection:
             self.streams.append(stream)
             started = stream.started()
             if isinstance(started, StreamStarted):
-                started = replace(started, upgrades=self._host.backend.upgrades)
+                started = replace(started, upgrades=self._host.kernel.upgrades)
             answer(started)
 
     def wait(self, params: WaitParams, answer: Answer) -> None:

@@ -11,7 +11,7 @@ from procman.kernel.loop.reactor import Reactor
 from procman.serve.methods import MOST_HELD
 
 if TYPE_CHECKING:
-    from procman.serve.methods import Backend
+    from procman.kernel.kernel import Kernel
 
 
 class Holds:
@@ -19,15 +19,15 @@ class Holds:
     outlasts its client.
     """
 
-    def __init__(self, reactor: Reactor, backend: Backend, returns: float, held: Callable[[], set[str]]) -> None:
+    def __init__(self, reactor: Reactor, kernel: Kernel, returns: float, held: Callable[[], set[str]]) -> None:
         self._reactor = reactor
-        self._backend = backend
+        self._kernel = kernel
         self._returns = returns
         self._held = held
         self._returning: dict[str, float] = {}  # who has gone and holds stops, and until when
 
     def leave(self, names: set[str]) -> None:
-        """A client that has gone holds stops for a while yet: a killed companion comes back and continues them."""
+        """A client that has gone holds stops for a while longer: a killed companion comes back and continues them."""
         now = time.monotonic()
         for by in names:
             stays = by in self._returning or len(self._returning) < MOST_HELD
@@ -45,4 +45,4 @@ class Holds:
         for by in [by for by, until in self._returning.items() if until <= now]:
             del self._returning[by]
             if by not in held:
-                self._backend.command(Hold(by, (), 0.0), lambda _reply: None)
+                self._kernel.command(Hold(by, (), 0.0), lambda _reply: None)

@@ -15,7 +15,7 @@ from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import READ, Reactor
 
 if TYPE_CHECKING:
-    import socket
+    import _socket as socket  # as in control/sockets.py
     from collections.abc import Iterable
 
     from procman.kernel.kernel import Kernel
@@ -98,7 +98,7 @@ class LazyServer:
             self._try()
 
     def _try(self) -> None:
-        """Running out of a resource is no reason to end: it is tried again."""
+        """Running out of a resource ends nothing: it is tried again."""
         try:
             self._load()
         except (ImportError, OSError, MemoryError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
@@ -38,14 +38,15 @@ from procman.control.messages import (
 )
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Command, Hold, Released, Reported, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.events import Hold, Released, Reported, Restart, Scale, SendSignal, Shutdown, Stop
 from procman.core.spec import is_companion
-from procman.core.view import FleetView, Operation
+from procman.core.view import FleetView
 from procman.errors import ConfigError, nearest
-from procman.kernel.output.history import History
-from procman.kernel.output.multiplexer import Multiplexer
 from procman.text.signals import KNOWN, read_signal
 from procman.text.words import type_of
+
+if TYPE_CHECKING:
+    from procman.kernel.kernel import Kernel
 
 MOST_HELD = 256
 """Names under which one connection may hold stops: a companion has one for each type that it serves."""
@@ -67,40 +68,6 @@ Answer = Callable[[Struct], None]
 
 if TYPE_CHECKING:
 
-    class Backend(Protocol):
-        """What the server needs of the kernel."""
-
-        @property
-        def root(self) -> str: ...
-        @property
-        def history(self) -> History: ...
-        @property
-        def output(self) -> Multiplexer: ...
-        def view(self) -> FleetView: ...
-        def command(self, command: Command, answer: Callable[[Reply | Refuse], None]) -> None:
-            """Pass a command to the core. `answer` is called before this returns."""
-
-        @property
-        def counts(self) -> Mapping[str, int]: ...
-        def operation(self, number: int) -> Operation | None: ...
-        def why(self, name: str) -> tuple[str, ...]: ...
-        def post(self, event: Released | Reported) -> None:
-            """Pass on what a companion says."""
-
-        @property
-        def upgrades(self) -> int: ...
-        def reload(self, answer: Callable[[Reply | Refuse | ConfigError], None]) -> None:
-            """Read the inputs again."""
-
-        def upgrade(self, answer: Callable[[str | Refuse], None]) -> None:
-            """Let the installed program take over. The answer is its version."""
-
-        def fault(self, error: BaseException) -> None:
-            """Log a fault of procman's own."""
-
-
-if TYPE_CHECKING:
-
     class Caller(Protocol):
         """The connection of a request."""
 
@@ -110,7 +77,7 @@ if TYPE_CHECKING:
         """Whether it accepts kinds of events that are newer than the client."""
 
         @property
-        def backend(self) -> Backend: ...
+        def kernel(self) -> Kernel: ...
         def open_stream(self, params: StreamParams, answer: Answer) -> None:
             """Open a stream of notifications for this connection."""
 
@@ -187,28 +154,23 @@ def serves(method: Method[P, R]) -> Callable[[Handler[P]], Handler[P]]:
 @serves(methods.HELLO)
 def _hello(caller: Caller, params: HelloParams, answer: Answer) -> None:
     caller.any_word = params.any_word
-    backend = caller.backend
-    answer(Hello(__version__, os.getpid(), backend.root, methods.VERSION, backend.upgrades, methods.capabilities()))
+    kernel = caller.kernel
+    answer(Hello(__version__, os.getpid(), kernel.root, methods.VERSION, kernel.upgrades, methods.capabilities()))
 
 
 @serves(methods.PS)
 def _ps(caller: Caller, _params: NoParams, answer: Answer) -> None:
-    answer(Ps(os.getpid(), caller.backend.root, time.time(), caller.backend.view()))
+    answer(Ps(os.getpid(), caller.kernel.root, time.time(), caller.kernel.view()))
 
 
-@serves(methods.SCALE)
-def _scale(caller: Caller, command: Scale, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(caller, answer))
+def _command(caller: Caller, command: Scale | Restart | Stop | Shutdown, answer: Answer) -> None:
+    caller.kernel.command(command, _accepted(caller, answer))
 
 
-@serves(methods.RESTART)
-def _restart(caller: Caller, command: Restart, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(caller, answer))
-
-
-@serves(methods.STOP)
-def _stop(caller: Caller, command: Stop, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(caller, answer))
+serves(methods.SCALE)(_command)
+serves(methods.RESTART)(_command)
+serves(methods.STOP)(_command)
+serves(methods.SHUTDOWN)(_command)
 
 
 @serves(methods.SIGNAL)
@@ -221,7 +183,7 @@ def _signal(caller: Caller, command: SendSignal, answer: Answer) -> None:
     elif not command.names:
         answer(Failure(Code.REFUSED, "cannot signal: no instance is named", "name some, or '*' for all"))
     else:
-        caller.backend.command(replace(command, signal=name), _accepted(caller, answer))
+        caller.kernel.command(replace(command, signal=name), _accepted(caller, answer))
 
 
 @serves(methods.WAIT)
@@ -231,10 +193,10 @@ def _wait(caller: Caller, params: WaitParams, answer: Answer) -> None:
 
 @serves(methods.WHY)
 def _why(caller: Caller, params: WhyParams, answer: Answer) -> None:
-    view = caller.backend.view()
+    view = caller.kernel.view()
     everyone = replace(view, instances=(*view.instances, *view.companions))
     name = instance_of(params.instance, everyone, "explain")
-    answer(name if isinstance(name, Failure) else Why(name, caller.backend.why(name)))
+    answer(name if isinstance(name, Failure) else Why(name, caller.kernel.why(name)))
 
 
 @serves(methods.HOLD)
@@ -246,48 +208,40 @@ def _hold(caller: Caller, command: Hold, answer: Answer) -> None:
         caller.holders.add(command.by)
     else:
         caller.holders.discard(command.by)
-    caller.backend.command(command, _accepted(caller, answer))
+    caller.kernel.command(command, _accepted(caller, answer))
 
 
 @serves(methods.RELEASE)
 def _release(caller: Caller, params: ReleaseParams, answer: Answer) -> None:
-    caller.backend.post(Released(params.instance, params.generation, params.by))
-    answer(Accepted((params.instance,), dict(caller.backend.counts)))
+    caller.kernel.post(Released(params.instance, params.generation, params.by))
+    answer(Accepted((params.instance,), dict(caller.kernel.counts)))
 
 
 @serves(methods.REPORT)
 def _report(caller: Caller, params: ReportParams, answer: Answer) -> None:
     if not is_companion(params.instance):
         hint = "it says so itself: `health:`, or sd_notify(3)"
-        answer(Failure(Code.REFUSED, f"cannot report on {params.instance}: it is no companion", hint))
+        answer(Failure(Code.REFUSED, f"cannot report on {params.instance}: it is not a companion", hint))
         return
-    caller.backend.post(Reported(params.instance, params.generation, params.fault))
-    answer(Accepted((params.instance,), dict(caller.backend.counts)))
+    caller.kernel.post(Reported(params.instance, params.generation, params.fault))
+    answer(Accepted((params.instance,), dict(caller.kernel.counts)))
 
 
-@serves(methods.LOGS)
-def _logs(caller: Caller, params: LogsParams, answer: Answer) -> None:
+def _open_stream(caller: Caller, params: StreamParams, answer: Answer) -> None:
     caller.open_stream(params, answer)
 
 
-@serves(methods.EVENTS)
-def _events(caller: Caller, params: EventsParams, answer: Answer) -> None:
-    caller.open_stream(params, answer)
+serves(methods.LOGS)(_open_stream)
+serves(methods.EVENTS)(_open_stream)
+serves(methods.ATTACH)(_open_stream)
 
 
-@serves(methods.ATTACH)
-def _attach(caller: Caller, params: AttachParams, answer: Answer) -> None:
-    caller.open_stream(params, answer)
-
-
-@serves(methods.INPUT)
-def _input(caller: Caller, params: InputParams, answer: Answer) -> None:
+def _perform(caller: Caller, params: InputParams | ResizeParams, answer: Answer) -> None:
     caller.perform(params, answer)
 
 
-@serves(methods.RESIZE)
-def _resize(caller: Caller, params: ResizeParams, answer: Answer) -> None:
-    caller.perform(params, answer)
+serves(methods.INPUT)(_perform)
+serves(methods.RESIZE)(_perform)
 
 
 @serves(methods.RELOAD)
@@ -307,7 +261,7 @@ def _reload(caller: Caller, _params: NoParams, answer: Answer) -> None:
         else:
             accepted(reply)
 
-    caller.backend.reload(answered)
+    caller.kernel.reload(answered)
 
 
 def _folder() -> str | None:
@@ -323,17 +277,12 @@ def _upgrade(caller: Caller, _params: NoParams, answer: Answer) -> None:
     def answered(outcome: str | Refuse) -> None:
         answer(Checked(outcome) if isinstance(outcome, str) else _refused(outcome))
 
-    caller.backend.upgrade(answered)
-
-
-@serves(methods.SHUTDOWN)
-def _shutdown(caller: Caller, command: Shutdown, answer: Answer) -> None:
-    caller.backend.command(command, _accepted(caller, answer))
+    caller.kernel.upgrade(answered)
 
 
 def _accepted(caller: Caller, answer: Answer) -> Callable[[Reply | Refuse], None]:
     """The core's answer as a result of the protocol."""
-    before = dict(caller.backend.counts)
+    before = dict(caller.kernel.counts)
 
     def answered(reply: Reply | Refuse) -> None:
         if isinstance(reply, Reply):

@@ -6,11 +6,11 @@ may stop procman, whatever they do: everything that they can fill has a limit.
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import itertools
 import os
 import resource
-import socket
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -30,9 +30,9 @@ from procman.serve.methods import Failure, StreamParams, instance_of
 from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
+    from procman.kernel.kernel import Kernel
     from procman.serve import streams
     from procman.serve.attachments import Attachments
-    from procman.serve.methods import Backend
     from procman.serve.streams import EventsStream, LogsStream, ServedStream
 else:
     streams = later(__name__, "procman.serve.streams")
@@ -56,22 +56,22 @@ class Server:
         self,
         reactor: Reactor,
         listeners: Iterable[socket.socket],
-        backend: Backend,
+        kernel: Kernel,
         limits: ConnectionLimits | None = None,
     ) -> None:
         self.reactor = reactor
-        self.backend = backend
+        self.kernel = kernel
         self.limits = limits or ConnectionLimits()
-        self.waits = Waits(reactor, backend)
+        self.waits = Waits(reactor, kernel)
         self._connections: dict[Connection, None] = {}
         self._streaming: dict[Connection, None] = {}
         self._numbers = itertools.count(1)
         self._attachments: Attachments | None = None
         self._published = 0
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
-        self._holds = Holds(reactor, backend, self.limits.returns, self._held)
+        self._holds = Holds(reactor, kernel, self.limits.returns, self._held)
         self.acceptor = Acceptor(reactor, listeners, self._admit)
-        backend.history.listeners.append(self._on_append)
+        kernel.history.listeners.append(self._on_append)
 
     def publish(self, time: float, change: Change) -> None:
         """Send a change to every reader of changes; `time` is seconds since the epoch."""
@@ -108,7 +108,7 @@ class Server:
         """Procman ends: send to the streams what their readers accept at once, and close everything."""
         self.stop_listening()
         self.waits.judge()  # the last instance's end was procman's as well
-        self.backend.history.listeners.remove(self._on_append)
+        self.kernel.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()
         self.acceptor.close()
@@ -129,7 +129,9 @@ class Server:
         elif len(self._connections) >= self._most():
             text = f"cannot serve another client: {len(self._connections)} are connected"
             with contextlib.suppress(OSError):  # the client may have gone already
-                connected.send(encode_error(None, Code.REFUSED, text, "close some, or try later"), socket.MSG_DONTWAIT)
+                connected.send(
+                    encode_error(None, Code.REFUSED, text, "close one, or try again later"), socket.MSG_DONTWAIT
+                )
             connected.close()
         else:
             try:
@@ -178,11 +180,11 @@ class Server:
     def _attach(self, connection: Connection, params: AttachParams) -> ServedStream | Failure:
         from procman.serve.attachments import Attachments  # noqa: PLC0415  only needed when a client attaches
 
-        name = instance_of(params.instance, self.backend.view(), "attach to")
+        name = instance_of(params.instance, self.kernel.view(), "attach to")
         if isinstance(name, Failure):
             return name
         if self._attachments is None:
-            self._attachments = Attachments(self.reactor, self.backend.output, self.backend.history)
+            self._attachments = Attachments(self.reactor, self.kernel.output, self.kernel.history)
         attachment = self._attachments.attach(next(self._numbers), name, connection.peer, connection.wake)
         attachment.open(params)
         return attachment
@@ -195,12 +197,12 @@ class Server:
         )
 
     def _logs(self, params: LogsParams) -> LogsStream | Failure:
-        history = self.backend.history
+        history = self.kernel.history
         opened = (stream for connection in self._streaming for stream in connection.streams)
         if sum(stream.kept_bytes for stream in opened if isinstance(stream, streams.LogsStream)) > self.limits.kept:
             text = "cannot show kept output now: other readers of logs have too much of it unread"
             return Failure(Code.REFUSED, text, "try later")
-        refusal = streams.refuse_names(params.names, self.backend.view(), history) if params.names else None
+        refusal = streams.refuse_names(params.names, self.kernel.view(), history) if params.names else None
         return refusal or streams.LogsStream(next(self._numbers), history, params)
 
     def _on_append(self, name: str) -> None:

@@ -7,9 +7,9 @@ sockets.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -26,26 +26,54 @@ PIECE = 64 * 1024
 """Bytes of one instance's output that are sent before it is the turn of another."""
 
 
-class _Notifications:
-    """A stream that only sends."""
+class ServedStream(ABC):
+    """What a connection needs of any stream."""
+
+    endless = True
 
     def __init__(self, number: int) -> None:
         self.number = number
 
-    def started(self) -> StreamStarted:
-        return StreamStarted(self.number)
-
-    def push(self, _time: float, _change: Change) -> bool:
+    @property
+    def ended(self) -> bool:
         return False
 
-    def perform(self, _params: InputParams | ResizeParams) -> Failure:
+    @property
+    @abstractmethod
+    def waiting(self) -> bool:
+        """Whether there is something to send."""
+
+    @abstractmethod
+    def started(self) -> Struct:
+        """The answer that opens the stream."""
+
+    @abstractmethod
+    def pull(self, *, any_word: bool) -> bytes:
+        """The next notifications, with later kinds of events under their own name or not; empty where all have been
+        sent.
+        """
+
+    def push(self, _time: float, _change: Change) -> bool:
+        """Add a change, with its time in seconds since the epoch; whether it belongs to this stream."""
+        return False
+
+    def perform(self, _params: InputParams | ResizeParams) -> Struct:
+        """Carry out a client's request for the stream, and answer."""
         return NOT_ATTACHED
 
-    def close(self) -> None:
-        """Nothing to do: only its connection knows it."""
+    def close(self) -> None:  # noqa: B027  only its connection knows the others
+        """The stream is closed."""
 
 
-class LogsStream(_Notifications):
+def text_or_base64(data: bytes) -> tuple[str | None, str | None]:
+    """Output as a notification has it: as text, or as base64 where it is not UTF-8."""
+    try:
+        return data.decode(), None
+    except UnicodeDecodeError:
+        return None, msgspec.to_builtins(data)
+
+
+class LogsStream(ServedStream):
     """Kept output of the instances of these names, and with `follow` also new output."""
 
     def __init__(self, number: int, history: History, params: LogsParams) -> None:
@@ -66,7 +94,7 @@ class LogsStream(_Notifications):
             self._dirty = dict.fromkeys(name for name in names if history.end(name) != self._cursors.get(name, 0))
 
     def started(self) -> StreamStarted:
-        """The answer, with the offset at which each instance starts here."""
+        """With the offset at which each instance starts here."""
         begins = {entry.name: entry.after - len(entry.data) for entry in reversed(self._kept)}
         return StreamStarted(self.number, after=self._cursors | begins if self.endless else {})
 
@@ -77,7 +105,7 @@ class LogsStream(_Notifications):
         return meant
 
     def note(self, name: str) -> bool:
-        """An instance has written; whether it belongs to this stream."""
+        """An instance has written; returns whether it belongs to this stream."""
         if self.endless and self._matches(name):
             self._dirty[name] = None
             return True
@@ -85,7 +113,6 @@ class LogsStream(_Notifications):
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something to send."""
         return bool(self._kept or self._dirty) or self.ended
 
     @property
@@ -93,7 +120,6 @@ class LogsStream(_Notifications):
         return not self.endless and not self._kept
 
     def pull(self, *, any_word: bool) -> bytes:  # noqa: ARG002  output has no words
-        """The next notifications; empty where all have been sent."""
         if self._kept:
             entry = self._kept.popleft()
             self.kept_bytes -= len(entry.data)
@@ -110,20 +136,14 @@ class LogsStream(_Notifications):
         return b""
 
     def _encoded(self, entry: HistoryEntry) -> bytes:
-        try:
-            text, encoded = entry.data.decode(), None
-        except UnicodeDecodeError:
-            text, encoded = None, msgspec.to_builtins(entry.data)  # base64
+        text, base64 = text_or_base64(entry.data)
         terminal = entry.name in self._history.terminals
-        output = Output(self.number, entry.name, entry.time, text, encoded, entry.missed, terminal, entry.after)
+        output = Output(self.number, entry.name, entry.time, text, base64, entry.missed, terminal, entry.after)
         return encode_notification("output", output)
 
 
-class EventsStream(_Notifications):
+class EventsStream(ServedStream):
     """Every change, as it happens."""
-
-    endless = True
-    ended = False
 
     def __init__(
         self, number: int, limit: int, before: int, kept: Iterable[tuple[float, Change]] = (), missed: int = 0
@@ -150,7 +170,6 @@ class EventsStream(_Notifications):
         return bool(self._queue)
 
     def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, later kinds of events under their own name or not; empty where there are none."""
         if not self._queue:
             return b""
         time, change = self._queue.popleft()
@@ -158,39 +177,6 @@ class EventsStream(_Notifications):
         self._before += missed + 1
         change = change if any_word else in_first_words(change)
         return encode_notification("event", Happened(self.number, time, change, missed, self._before))
-
-
-if TYPE_CHECKING:
-
-    class ServedStream(Protocol):
-        """What a connection needs of any stream."""
-
-        number: int
-
-        @property
-        def endless(self) -> bool: ...
-        @property
-        def ended(self) -> bool: ...
-        @property
-        def waiting(self) -> bool:
-            """Whether there is something to send."""
-
-        def started(self) -> Struct:
-            """The answer that opens the stream."""
-
-        def push(self, time: float, change: Change) -> bool:
-            """Add a change, with its time in seconds since the epoch; whether it belongs to this stream."""
-
-        def pull(self, *, any_word: bool) -> bytes:
-            """The next notifications, with later kinds of events under their own name or not; empty where all have been
-            sent.
-            """
-
-        def perform(self, params: InputParams | ResizeParams) -> Struct:
-            """Carry out a client's request for the stream, and answer."""
-
-        def close(self) -> None:
-            """The stream is closed."""
 
 
 def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:

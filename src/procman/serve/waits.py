@@ -10,8 +10,10 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from procman.control.codec import Code
-from procman.control.conditions import Condition, OperationCondition
+from procman.control.conditions import PENDING, Condition, OperationCondition
 from procman.control.messages import Waited, WaitParams
 from procman.core.select import Selector
 from procman.core.view import FleetView
@@ -19,36 +21,33 @@ from procman.kernel.loop.reactor import Reactor
 from procman.serve.methods import Answer, Failure
 
 if TYPE_CHECKING:
-    from procman.serve.methods import Backend
+    from procman.kernel.kernel import Kernel
 
 MOST = 64
 """Most waits at a time, of all clients together."""
 
 SHARE = 10
-"""After a check, the next one comes no sooner than so many times the duration of that check."""
+"""After a check, the next one waits for this many times the duration of that check."""
 
 ALARM = 60.0
 """Most seconds to the next alarm. Alarms are never cancelled, so none may stay long for a client that has gone."""
 
 
-class PendingWait:
+class PendingWait(Struct, frozen=True, eq=False):
     """A wait that is not answered yet, and its owner."""
 
-    def __init__(
-        self, owner: object, condition: Condition | OperationCondition, answer: Answer, deadline: float
-    ) -> None:
-        self.owner = owner
-        self.condition = condition
-        self.answer = answer
-        self.deadline = deadline
+    owner: object
+    condition: Condition | OperationCondition
+    answer: Answer
+    deadline: float
 
 
 class Waits:
     """All of them."""
 
-    def __init__(self, reactor: Reactor, backend: Backend) -> None:
+    def __init__(self, reactor: Reactor, kernel: Kernel) -> None:
         self._reactor = reactor
-        self._backend = backend
+        self._kernel = kernel
         self._waits: dict[PendingWait, None] = {}
         self._scheduled = False
         self._next = 0.0  # no check before this time
@@ -56,7 +55,7 @@ class Waits:
 
     def add(self, owner: object, params: WaitParams, answer: Answer) -> None:
         """Answer once the condition is reached, cannot be reached any more, or the time is over."""
-        view = self._backend.view()
+        view = self._kernel.view()
         condition = self._condition(params, view)
         if isinstance(condition, Failure):
             answer(condition)
@@ -72,9 +71,9 @@ class Waits:
 
     def _condition(self, params: WaitParams, view: FleetView) -> Condition | OperationCondition | Failure:
         if params.operation:
-            if self._backend.operation(params.operation) is None:
+            if self._kernel.operation(params.operation) is None:
                 return Failure(Code.REFUSED, f"cannot find the operation {params.operation}", "see `procman ps`")
-            return OperationCondition(lambda: self._backend.operation(params.operation))
+            return OperationCondition(lambda: self._kernel.operation(params.operation))
         refusal = (
             Selector(params.names).refuse(view.formation, [i.name for i in view.instances]) if params.names else None
         )
@@ -100,11 +99,11 @@ class Waits:
             return
         begun = time.monotonic()
         try:
-            view = self._backend.view()
+            view = self._kernel.view()
             for wait in tuple(self._waits):
                 self._judge(wait, view)
         except Exception as error:  # noqa: BLE001  procman continues, without the waits
-            self._backend.fault(error)
+            self._kernel.fault(error)
             self._waits.clear()
         ended = time.monotonic()
         self._next = ended + SHARE * (ended - begun)
@@ -125,12 +124,10 @@ class Waits:
             self._arm()
 
     def _judge(self, wait: PendingWait, view: FleetView) -> None:
-        verdict = wait.condition.judge(view)
-        if verdict.outcome != "pending":
-            waited = Waited(verdict.outcome, verdict.reason, verdict.hint)
-        elif time.monotonic() >= wait.deadline:
-            waited = Waited("late", pending=verdict.pending)
-        else:
-            return
+        waited = wait.condition.judge(view)
+        if waited.outcome == PENDING:
+            if time.monotonic() < wait.deadline:
+                return
+            waited = Waited("late", pending=waited.pending)
         del self._waits[wait]
         wait.answer(waited)

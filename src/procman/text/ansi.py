@@ -128,7 +128,7 @@ class SharedView:
         part of it has been shown.
 
         Only one part is shown, as slow dots would become a line each otherwise. A line that is redrawn (a progress bar)
-        is shown again when its words or numbers have changed: the frames of a spinner are no lines.
+        is shown again when its words or numbers have changed: the frames of a spinner are not lines.
         """
         is_drawn_again = b"\r" in partial[self.shown :] or b"\b" in partial[self.shown :]
         if self.shown and not is_drawn_again:

@@ -111,7 +111,7 @@ def _insert(chunk: bytes, before: bytes, extra: int, after: bytes = b"") -> memo
 
 def clean(text: str) -> str:
     """Text that cannot move a cursor, set a title or break a table: sequences are removed, other control characters
-    become a blank.
+    become a space.
 
     Nearly all text contains neither (`isprintable` knows Unicode's control and format characters), and compiling both
     patterns takes 0.7 ms.

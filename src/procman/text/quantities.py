@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Meta
@@ -14,28 +14,25 @@ and says what was expected.
 """
 
 _TIMES = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZES = {"B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4} | {
+_SIZES = {"b": 1} | {
     f"{letter}{unit}": base**power
-    for power, letter in enumerate("KMGT", 1)
-    for unit, base in (("B", 1000), ("iB", 1024))
+    for power, letter in enumerate("kmgt", 1)
+    for unit, base in (("", 1024), ("b", 1000), ("ib", 1024))
 }
 _NUMBER = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,9})?)\s*(?P<unit>[A-Za-z]+)", re.ASCII)
 
 
 def read_seconds(word: str) -> float:
     """Seconds of a word such as `90s`, `5m` or `12h`. Raises ValueError."""
-    return _read(
-        word, {unit.lower(): size for unit, size in _TIMES.items()}, "a number, or a time such as 90s, 5m or 12h"
-    )
+    return _read(word, _TIMES, "a number, or a time such as 90s, 5m or 12h")
 
 
 def read_size(word: str) -> int:
     """Bytes of a word such as `512MB` (millions), `1GiB` or `50M` (1024 each, as in ulimit(1)). Raises ValueError."""
-    units = {unit.lower(): size for unit, size in _SIZES.items()}
-    return int(_read(word, units, "a whole number, or a size such as 512MB or 1GiB"))
+    return int(_read(word, _SIZES, "a whole number, or a size such as 512MB or 1GiB"))
 
 
-def _read(word: str, units: dict[str, float], expected: str) -> float:
+def _read(word: str, units: Mapping[str, float], expected: str) -> float:
     match = _NUMBER.fullmatch(word.strip())
     size = units.get(match["unit"].lower()) if match else None
     if match is None or size is None:

@@ -82,7 +82,7 @@ def argv(
 
 
 _NO_OPERATOR = r"""(?s)\$\([^()]*\)|'[^']*'|"(?:\\.|[^"\\])*"|`[^`]*`|\\.|>\||(?<![^\s;&|])\#[^\n]*"""
-"""Places whose characters are no operators of the line itself: `$(…)`, quotes, what is escaped, `>|`, a comment."""
+"""Places whose characters are not operators of the line itself: `$(…)`, quotes, what is escaped, `>|`, a comment."""
 
 _NEXT_COMMAND = r"&&|;|\n|(?<![<>|&])&(?![>&])"
 
@@ -104,7 +104,7 @@ def ends_in_background(command: str) -> bool:
 
 
 def _bare(command: str, instead: str = "_") -> str:
-    """The command line with `instead` for the places whose characters are no operators."""
+    """The command line with `instead` for the places whose characters are not operators."""
     while (text := re.sub(_NO_OPERATOR, instead, command)) != command:  # removes brackets from the inside out
         command = text
     return text

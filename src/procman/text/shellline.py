@@ -21,7 +21,7 @@ _NOT_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\+=|\[)")
 """bash reads `A+=1` and `A[1]=1` as assignments, dash as commands."""
 
 _BELOW_A_VARIABLE = re.compile(r'"?\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})"?/[A-Za-z0-9_@%+,./:"-]+')
-"""A program such as `$HOME/bin/web`: with its slash it is no builtin, whatever the variable contains."""
+"""A program such as `$HOME/bin/web`: with its slash it is not a builtin, whatever the variable contains."""
 
 _ORDINARY = re.compile(r"[^\s\\'\"$`;&|<>()#*?\[\]{}~!\n]+")
 _REDIRECTION = re.compile(r"\d*(?:>>|>&|<&|<>|>|<)[ \t]*(?![<>&|(])")
@@ -101,7 +101,7 @@ class _CommandLine:
         return word
 
     def _skip_blanks(self) -> bool:
-        """Skip blanks; whether a word follows. A comment ends the line."""
+        """Skip blanks; returns whether a word follows. A comment ends the line."""
         while self._at < len(self._text) and self._text[self._at] in " \t":
             self._at += 1
         return self._at < len(self._text) and self._text[self._at] != "#"

@@ -15,7 +15,7 @@ AT_ONCE = 16 * 1024
 """Most bytes of one request, which may have 64 KiB of JSON; they are sent as base64."""
 
 AHEAD = 64 * 1024
-"""Most bytes that wait here. Input beyond that is lost, as where a terminal's own buffer is full. Keys are read all the
+"""Most bytes that wait here. Input beyond that is lost, as when a terminal's own buffer is full. Keys are read all the
 same, as the keys that detach may be among them.
 """
 
@@ -114,4 +114,4 @@ def _forms(word: str) -> tuple[bytes, ...]:
     if word.lower().startswith("ctrl-") and len(key) == 1 and key in "@abcdefghijklmnopqrstuvwxyz[\\]^_":
         code = ord(key)
         return bytes([code & 0x1F]), b"\x1b[%d;5u" % code, b"\x1b[27;5;%d~" % code
-    raise ValueError(f"'{word}' is no key, such as ctrl-] or q")
+    raise ValueError(f"'{word}' is not a key, such as ctrl-] or q")

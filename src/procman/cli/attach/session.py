@@ -106,7 +106,7 @@ class AttachSession:
         pipe was lost.
         """
         if not self._way.person and not self._typed.empty:
-            text = f"cannot know how much of the piped input {self._name} got: procman was upgraded meanwhile"
+            text = f"cannot tell how much of the piped input {self._name} got: procman was upgraded meanwhile"
             raise RefusedError(text, "its output may show it")
         return AttachEnd.UPGRADED
 
@@ -143,7 +143,7 @@ class AttachSession:
             return f"watching {self._name}"
         if self._may_type():
             return f"attached to {self._name}"
-        return f"watching {self._name}, as {self._typist()} types there"
+        return f"watching {self._name}, because {self._typist()} types there"
 
     def _typist(self) -> str:
         typist = self._keyboard.typist
@@ -264,7 +264,7 @@ class AttachSession:
                 pass  # of a newer procman
 
     def _removed(self) -> AttachEnd:
-        """Whether the instance was removed, as the stream ends with its instance, and with procman."""
+        """Whether the stream ended because the instance was removed, and not because procman ended."""
         try:
             self._client.hello(again=True)
         except ClosedError:
@@ -277,7 +277,7 @@ class AttachSession:
             self._kept_left = max(0, self._kept_left - output.missed)
             if not self._kept_left:
                 self._print_welcome()
-            self._print(f"{output.missed} bytes of output are left out: they were too many for this screen")
+            self._print(f"{output.missed} bytes of output are skipped: this screen was too slow")
         if self._kept_left:
             past, data = data[: self._kept_left], data[self._kept_left :]
             self._kept_left -= len(past)
@@ -326,7 +326,7 @@ class AttachSession:
             self._refuse_keys()
         others = before.typist is not None and not before.yours
         if others and keyboard.typist is None and keyboard.terminal and not self._way.read_only:
-            self._print(f"you may type into {self._name}: whoever did has detached")
+            self._print(f"you can type into {self._name} now: the other client has detached")
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class Advice(Struct, frozen=True):
 
 
 SIMILAR = 0.8
-"""How like a misspelt word must be to another tool's verb, from 0 to 1 (difflib)."""
+"""How similar a misspelt word must be to another tool's verb, from 0 to 1 (difflib)."""
 
 _SIGNALS = frozenset(
     ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "WINCH")
@@ -198,13 +198,13 @@ def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) 
 
 
 def _of_types(verb: str, rest: Sequence[str], message: str, verbs: Collection[str]) -> Advice | None:
-    """What to say for words in the place of process types."""
+    """The advice for words in place of process types."""
     plain = [word for word in rest if not word.startswith("-")]
     match verb:
         case "start" | "check" if file := _named(message, (word for word in plain if _PROCFILE.match(word))):
             return Advice(f"-f names a file: `procman {verb} -f {file}`")
         case "start" | "check" if several := _named(message, (word for word in plain if "," in word)):
-            return Advice(f"write blanks between the types: `procman {verb} {several.replace(',', ' ')}`")
+            return Advice(f"separate the types with spaces: `procman {verb} {several.replace(',', ' ')}`")
         case "start" if instance := _named(message, (word for word in plain if _INSTANCE.fullmatch(word))):
             return Advice(f"if procman runs already, `procman restart {_name(instance)}` starts what is stopped")
         case "start" if program := _program(message, plain):
@@ -223,7 +223,7 @@ def _of_types(verb: str, rest: Sequence[str], message: str, verbs: Collection[st
 
 
 def _of_signal(rest: Sequence[str], plain: Sequence[str], message: str) -> Advice | None:
-    """What to say for a signal in another place, or in another form."""
+    """The advice for a signal in the wrong place or form."""
     if "understand" in message and (found := _signal_and_names(rest))[0]:
         signal, names = found
         return Advice(f"the signal comes first, without '-': `procman signal {signal} {' '.join(names) or 'NAME'}`")
@@ -239,7 +239,7 @@ def _of_signal(rest: Sequence[str], plain: Sequence[str], message: str) -> Advic
 
 
 def _of_file(file: str) -> Advice | None:
-    """What to say for a file in the place of a type."""
+    """The advice for a file in place of a type."""
     if file.endswith(FORMATS):
         return Advice(f"`procman init --from {file}` makes a Procfile of it")
     runner = INTERPRETERS.get(file.rpartition(".")[2])
@@ -249,7 +249,7 @@ def _of_file(file: str) -> Advice | None:
 
 
 def _of_names(verb: str, message: str, words: Sequence[str]) -> Advice | None:
-    """What to say for another tool's name or number of an instance."""
+    """The advice for another tool's name or number of an instance."""
     word = _named(message, words)
     if word.isdecimal():
         return Advice("instances have names, such as web.1: `procman ps` lists them")
@@ -259,7 +259,7 @@ def _of_names(verb: str, message: str, words: Sequence[str]) -> Advice | None:
 
 
 def _program(message: str, words: Sequence[str]) -> str:
-    """The program that somebody named in the place of a type: the message names it, or takes its -c for counts."""
+    """The program that somebody named in place of a type: the message names it, or reads its -c as counts."""
     if words and words[0] in SHELLS and " as a count" in message:
         return words[0]
     word = _named(message, words) if "process type" in message else ""
@@ -267,7 +267,7 @@ def _program(message: str, words: Sequence[str]) -> str:
 
 
 def _named_variable(message: str, words: Sequence[str]) -> str:
-    """`A=1` after -e, where the message says that there is no such file."""
+    """`A=1` after -e, if the message says that there is no such file."""
     assigned = (word for word in words if re.match(r"[A-Za-z_]\w*=", word) and f"cannot read {word}:" in message)
     return next(assigned, "")
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from procman.app.usage import UsageError
 from procman.cli.line.advice import of_early_option, of_unknown_option
 from procman.cli.line.fast_parse import VARIABLES
 from procman.cli.line.foreign import EXAMPLES, PATTERNS
-from procman.errors import nearest
+from procman.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -28,15 +28,15 @@ from procman.app.options import (
     split,
 )
 from procman.app.options import input_options as options_of
-from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_types
 from procman.cli.line.fast_parse import VARIABLES
 from procman.cli.option_types import NameOption, TimeType
+from procman.config.environment import is_of_a_service
 from procman.config.location import note_of, search_upwards
-from procman.errors import nearest
+from procman.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from procman.config.options import Options
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class VerbatimText(click.types.StringParamType):
-    """Text that procman splits itself: click would split the variable of a repeatable option at every blank."""
+    """Text that procman splits itself: click would split the variable of a repeatable option at every space."""
 
     envvar_list_splitter = "\0"
 
@@ -55,16 +55,17 @@ class InputOption(click.Option):
     """
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        own = super().resolve_envvar_value(ctx)
-        return own or os.environ.get(f"{VARIABLES}{(self.name or '').upper()}") or None
+        name = (self.name or "").upper()
+        found = (super().resolve_envvar_value(ctx), os.environ.get(f"{VARIABLES}{name}"))
+        return next((value for value in found if value and not is_of_a_service(name, value)), None)
 
 
-def refuse_unknown_variables(environ: Iterable[str]) -> None:
+def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     """Refuse a variable that sets no option of `start`: a spelling mistake would leave the default in force."""
     known = {option.name.upper() for option in START}
     for name in sorted(environ):
         word = name.removeprefix(VARIABLES)
-        if word != name and word not in known:
+        if word != name and word not in known and not is_of_a_service(word, environ[name]):
             near = nearest(word, known).replace("'", f"'{VARIABLES}", 1)
             raise UsageError(f"cannot use the variable {name}: `procman start` has no such option", near)
 

@@ -33,7 +33,7 @@ def complete_types(context: click.Context, _parameter: click.Parameter, incomple
 
 
 def complete_changes(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """`web=3` (the current count), `web+1`, `web-1`: several, so that the shell adds no blank after the type."""
+    """`web=3` (the current count), `web+1`, `web-1`: several, so that the shell adds no space after the type."""
     fleet = running(context)
     counts = fleet.formation if fleet else dict.fromkeys(procfile_types(context), 1)
     return _beginning(incomplete, [f"{name}{how}" for name, n in counts.items() for how in (f"={n}", "+1", "-1")])
@@ -50,9 +50,9 @@ def running(context: click.Context) -> FleetView | None:
     from procman.cli.target import TargetOptions  # noqa: PLC0415  start completes without a client
     from procman.control.client import Client  # noqa: PLC0415
 
-    place = TargetOptions(context.params.get("root"), context.params.get("socket"), context.params.get("name") or "")
+    target = TargetOptions(context.params.get("root"), context.params.get("socket"), context.params.get("name") or "")
     try:
-        with Client(place.find(), timeout=PATIENCE) as client:
+        with Client(target.find(), timeout=PATIENCE) as client:
             return client.ps().fleet
     except (ProcmanError, OSError):
         return None

@@ -1,7 +1,7 @@
 """The words of foreman, honcho, overmind, supervisorctl, PM2, Docker Compose, kubectl and systemctl, and what procman has
 in their place.
 
-Only tables: `advice` chooses the row and puts the words in that were typed. `{}` stands for the names after the verb,
+Only tables: `advice` chooses the row and inserts the words that were typed. `{}` stands for the names after the verb,
 `{=0}` and `{+1}` for a change of the count of each.
 """
 
@@ -25,7 +25,7 @@ _SYNONYMS = {
     "get events": "`procman events` shows every change",
     "is-active, is-failed, is-running, health, healthcheck, rollout status": READINESS,
     "ping": "`procman ps` ends with 0 where procman runs, with 3 where it does not",
-    "rollout restart, rollout": "`procman restart{}` replaces a few instances at a time, each once the one before is ready",
+    "rollout restart, rollout": "`procman restart{}` replaces a few instances at a time, each once the previous one is ready",
     "rollout undo": "put the older files back: `procman reload` applies them",
     "apply, edit, set, patch": "edit the Procfile and procman.yml: `procman reload` applies what has changed",
     "deploy": "`procman reload` applies a new version of the files; `procman restart{}` replaces the instances",
@@ -96,7 +96,7 @@ SHORT = {
     "e": SYNONYMS["exec"],
     "l": SYNONYMS["list"],
 }
-"""Verbs of one letter, as overmind and PM2 have them. No typing error is taken for one of these."""
+"""Verbs of one letter, as overmind and PM2 have them. A typing error is never read as one of these."""
 
 FOLLOW = ("-f", "-F", "--follow", "-fu")
 HARMLESS = ("-it", "-ti", "-i", "-t", "-d", "-u", "--detach", "--unit", "--now", "--build", "--force")
@@ -109,24 +109,24 @@ TOOLS = (
     *("foreman", "honcho", "overmind", "supervisorctl", "pm2", "docker", "compose", "kubectl", "systemctl"),
     *("ctl", "process"),
 )
-"""Words between `procman` and the verb that procman does without."""
+"""Words between `procman` and the verb that procman does not need."""
 
 PROGRAMS = (
     *("node", "npm", "npx", "yarn", "pnpm", "bun", "python", "python3", "ruby", "bundle", "rails"),
     *("java", "go", "php"),
 )
-"""Programs that somebody names in the place of a verb."""
+"""Programs that somebody names in place of a verb."""
 
 INSIDE = frozenset((*PROGRAMS, *SHELLS, "env", "ls", "cat", "sleep", "printenv", "rake", "uv", "poetry", "mix", "deno"))
-"""Programs that somebody names behind an image whose entry point is `procman start`."""
+"""Programs that somebody names after an image whose entry point is `procman start`."""
 
 COMMANDS = ("exec", "e", "run")
-"""Verbs with a command behind them, whose words are no names."""
+"""Verbs followed by a command, whose words are not names."""
 
 STREAMS = ("stdout", "stderr")
-"""Words after the name in supervisord's `tail`: procman keeps both in one."""
+"""Words after the name in supervisord's `tail`: procman keeps both streams in one."""
 
-DAEMON = "it stays in the foreground, as service managers want it; --detach sends it to the background"
+DAEMON = "it stays in the foreground, as service managers expect; --detach sends it to the background"
 ENDS = "--exit-on TYPE ends everything with the first end of that type, --no-restart with the first end of any"
 PATTERNS = "write `watch: [PATTERN]` under the type in procman.yml, and `procman start --watch`"
 LINES = "-n N shows only the last N lines"
@@ -260,7 +260,7 @@ EXAMPLES = {
 """What to say for a verb without the words that it needs."""
 
 INTERPRETERS = _by_word({"js, mjs, cjs, ts": "node", "py": "python3", "rb": "ruby", "sh": "sh", "php": "php"})
-"""What runs a file that somebody names in the place of a type."""
+"""What runs a file that somebody names in place of a type."""
 
 FORMATS = ("config.js", "config.cjs", "json", "conf", "ini", "yml", "yaml", "toml", "service")
 """How the files of other supervisors end."""

@@ -46,7 +46,7 @@ KEYS = [
     ("Tab", "to the output, to scroll it, and back"),
     ("+, -", "one more, one fewer of the type"),
     ("r", "restart the instance; starts a stopped one"),
-    ("s", "stop the instance, after a question"),
+    ("s", "stop the instance, after a confirmation"),
     ("a", "attach to the instance (procman attach)"),
     ("/", "show only names that contain a text; Esc shows all"),
     ("?", "these keys"),

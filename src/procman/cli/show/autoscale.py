@@ -33,7 +33,7 @@ def table(types: Mapping[str, TypeStatus], now: float, undecided: Sequence[str] 
     """A row for each metric of each type, then a line for each type: the decision, its reason, and the time of the next
     check. `now` is seconds since the epoch, as in the status. `undecided`: types without a decision yet.
     """
-    waiting = [f"{name}: nothing is decided yet" for name in undecided]
+    waiting = [f"{name}: no decision yet" for name in undecided]
     if not types:
         return waiting or ["no count follows demand: no type has `autoscale:` in procman.yml"]
     rows: list[Sequence[str]] = [HEADER]
@@ -68,7 +68,7 @@ def chart(name: str, history: Sequence[Point], now: float) -> list[str]:
     counts, proposals = _by_minute(history, now)
     known = [value for value in (*counts, *proposals) if value is not None]
     if not known:
-        return [f"{name}: nothing is known of the last hour"]
+        return [f"{name}: no record of the last hour"]
     top = max(1, *known)
     height = min(top, ROWS)
     label = len(str(top))

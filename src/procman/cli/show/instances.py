@@ -47,7 +47,7 @@ def shown(listing: Listing, width: int | None = None, *, companions: bool = Fals
 
 def _narrow(table: Sequence[Sequence[str]], width: int) -> str:
     """Omit columns as far as needed, and put each reason on lines of its own."""
-    left = list(range(REASON))
+    left, lines = list(range(REASON)), [""]
     for spare in (None, *SPARE):
         if spare is not None:
             left.remove(spare)

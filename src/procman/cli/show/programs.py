@@ -66,13 +66,7 @@ def findings(plan: Plan, texts: ConfigTexts) -> list[Finding]:
         )
         for name, spec in plan.types.items()
     ]
-    found = advise(types)
-    if not found:
-        return []
-    from procman.config.keys import ProcessSection  # noqa: PLC0415  4 ms, where there is advice
-
-    keys = {"", *ProcessSection.__struct_fields__}
-    return [one for one in found if one.key.partition(".")[0] in keys]
+    return advise(types)
 
 
 def _below(paths: frozenset[str], prefix: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Shows a text in place of the one before, on a terminal. Knows nothing of its meaning.
+"""Shows a text in place of the previous one, on a terminal. Knows nothing of its meaning.
 
 Each picture is one write, without erasing first, so that nothing flickers. After each the terminal is in its normal
 state, so that there is nothing to restore, however this ends.

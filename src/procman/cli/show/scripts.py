@@ -17,30 +17,30 @@ _DEPTH = 2
 
 
 def command_of(command: str, cwd: str) -> str:
-    """What the command runs in this folder: the script that npm, Yarn, pnpm or Bun is asked for, if it says more."""
+    """What the command runs in this folder: the script that npm, Yarn, pnpm or Bun is to run, if it says more."""
     return behind(command, _scripts_in(cwd)) if any(tool in command for tool in TOOLS) else command
 
 
 def _scripts_in(cwd: str) -> Scripts:
     def scripts(folder: str, workspace: str) -> Mapping[str, str]:
-        place = os.path.join(cwd, folder)
-        return scripts_of(_workspace(place, workspace) if workspace else _package(place))
+        path = os.path.join(cwd, folder)
+        return scripts_of(_workspace(path, workspace) if workspace else _package(path))
 
     return scripts
 
 
-def _workspace(place: str, workspace: str) -> dict[str, Any]:
+def _workspace(folder: str, workspace: str) -> dict[str, Any]:
     """The package of a workspace that is named by its path or its name; empty if there is none."""
-    named = _package(os.path.join(place, workspace))
+    named = _package(os.path.join(folder, workspace))
     if named:
         return named
-    packages = (_package(inner) for inner in _folders(place, _DEPTH))
+    packages = (_package(inner) for inner in _folders(folder, _DEPTH))
     return next((package for package in packages if package.get("name") == workspace), {})
 
 
-def _folders(place: str, depth: int) -> Iterator[str]:
+def _folders(folder: str, depth: int) -> Iterator[str]:
     try:
-        with os.scandir(place) as entries:
+        with os.scandir(folder) as entries:
             inner = sorted(
                 one.path for one in entries if one.is_dir() and one.name != _SKIP and not one.name.startswith(".")
             )
@@ -52,9 +52,9 @@ def _folders(place: str, depth: int) -> Iterator[str]:
             yield from _folders(path, depth - 1)
 
 
-def _package(place: str) -> dict[str, Any]:
+def _package(folder: str) -> dict[str, Any]:
     """A package.json, empty where it is absent or invalid: advice needs no error."""
-    data = read(os.path.join(place, "package.json"), "package.json")
+    data = read(os.path.join(folder, "package.json"), "package.json")
     try:
         package = {} if isinstance(data, Fault) else json.loads(data)
     except (ValueError, RecursionError):

@@ -13,7 +13,7 @@ NARROWEST = 20
 
 
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Pad every column to its widest cell, with two blanks between columns. The columns in `right` are aligned to the
+    """Pad every column to its widest cell, with two spaces between columns. The columns in `right` are aligned to the
     right (numbers).
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -25,7 +25,7 @@ def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
 
 
 def fitted(lines: str, width: int | None) -> str:
-    """The lines, wrapped at blanks where a terminal of this width is too narrow for them. What continues a line stands
+    """The lines, wrapped at spaces where a terminal of this width is too narrow for them. What continues a line stands
     below its last column, if there is room.
     """
     if width is None or width < NARROWEST:

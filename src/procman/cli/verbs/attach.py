@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     help="The keys that detach, separated by commas, such as ctrl-p,ctrl-q.  [default: ctrl-]]",
 )
 @client_options
-def attach(place: TargetOptions, instance: str, detach_keys: str, *, read_only: bool) -> int:
+def attach(target: TargetOptions, instance: str, detach_keys: str, *, read_only: bool) -> int:
     """Connect the keyboard and the screen to an instance: a debugger, a prompt, a REPL. Ctrl-] detaches; the instance
     keeps running.
 
-    INSTANCE is web.1, or web where one web runs. Its last output is shown first. When it restarts, the attachment
+    INSTANCE is web.1, or web if only one web runs. Its last output is shown first. When it restarts, the attachment
     continues with the new process. Several people may attach to one instance. Only one of them can type: the first, until
     that person detaches. The instance's terminal has the size of that person's screen.
 
@@ -55,7 +55,7 @@ def attach(place: TargetOptions, instance: str, detach_keys: str, *, read_only: 
         raise click.BadParameter(str(error), param_hint="'--detach-keys'") from None
     way = Endpoints(keys, read_only, os.isatty(0))
     shown = ScreenState(raw=way.person)
-    with place.connect() as client, wakes() as wake:
+    with target.connect() as client, wakes() as wake:
         attachment, fleet = _attached(client, instance, way, shown)
         with raw_keys(shown.undo) if way.person else nullcontext():
             while (ending := attachment.follow(fleet, wake)) is AttachEnd.UPGRADED:

@@ -28,7 +28,7 @@ APART = 1.0
 @click.option("--dry-run", is_flag=True, help="Read procman.yml and the metrics now, decide, and change nothing.")
 @click.option("--replay", is_flag=True, help="Repeat the recorded decisions from their inputs, and compare.")
 @client_options
-def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> int:
+def autoscale(target: TargetOptions, words: tuple[str, ...], **flags: bool) -> int:
     """Show the types whose count follows demand: the reading of each metric, the count it asks for, and the decision.
 
     With a TYPE it also draws the last hour. `pause` keeps the counts of the types that are named, or of all, as they
@@ -37,7 +37,7 @@ def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> in
     --dry-run reads procman.yml and every metric again, and shows what it would do, without doing it. That takes two
     seconds.
 
-    procman records every decision that changed a count, or had another reason than the one before, with its inputs.
+    procman records every decision that changed a count, or had another reason than the previous one, with its inputs.
     --replay repeats the recorded decisions and shows each. It ends with 1 if one comes out differently: then another
     version of procman made it.
 
@@ -48,7 +48,7 @@ def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> in
       procman autoscale pause worker
       procman autoscale --dry-run
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    path = place.find()
+    path = target.find()
     store = AutoscaleStore.beside(path)
     action, names = (words[0], words[1:]) if words[:1] and words[0] in ACTIONS else ("", words)
     if flags["replay"] and not action:
@@ -63,7 +63,7 @@ def autoscale(place: TargetOptions, words: tuple[str, ...], **flags: bool) -> in
             store.control(name, paused=action == "pause")
             click.echo(f"{name}: {'paused' if action == 'pause' else 'follows demand again'}")
     else:
-        status = _decided_now(place, path) if flags["dry_run"] else store.status()
+        status = _decided_now(target, path) if flags["dry_run"] else store.status()
         _show(status, known, names, json=flags["json"])
     return 0
 
@@ -108,12 +108,12 @@ def _refuse_unknown(name: str, known: list[str]) -> None:
         raise RefusedError(f"cannot find an autoscaled process type '{name}'", hint)
 
 
-def _decided_now(place: TargetOptions, path: str) -> AutoscaleStatus:
+def _decided_now(target: TargetOptions, path: str) -> AutoscaleStatus:
     from procman.companions.autoscaler.dry_run import decide_once  # noqa: PLC0415  reads metrics; only needed here
     from procman.config.load import load  # noqa: PLC0415  as above
     from procman.config.options import Options  # noqa: PLC0415  as above
 
-    with place.connect() as client:
+    with target.connect() as client:
         root = client.hello().root
     plan = load(Options(root=root), dict(os.environ))
     os.chdir(root)

@@ -11,7 +11,7 @@ from procman.app.limitations import limitations_here
 from procman.cli.line.click_options import input_options, nearest_inputs, refuse_unknown_variables
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.show import programs
-from procman.cli.show.formation import explanation
+from procman.cli.show.plan import explanation
 from procman.cli.show.screen import can_redraw, width
 from procman.cli.show.table import columns, fitted
 from procman.config.load import Kept, load

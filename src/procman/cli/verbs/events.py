@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object a line.")
 @client_options
-def events(place: TargetOptions, *, json: bool) -> None:
+def events(target: TargetOptions, *, json: bool) -> None:
     """Show every change (started, ready, ended, scaled …) as it happens, until procman ends or you press Ctrl-C.
 
     With --json each line has `time` (seconds since the epoch), `event`, `text`, and where they apply `instance`,
@@ -29,7 +29,7 @@ def events(place: TargetOptions, *, json: bool) -> None:
       procman events
       procman events --json | jq 'select(.event == "failed")'
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    with place.connect() as client:
+    with target.connect() as client:
         for happened in client.events():
             click.echo(_as_json(happened) if json else _as_text(happened))
 

@@ -186,7 +186,7 @@ def _inspect(folder: str) -> None:
         click.echo(f"note: {hint}")
     if not found.converted.types:
         raise RefusedError(
-            f"cannot find anything to run in {folder}", "write a Procfile: a line of it is such as 'web: python app.py'"
+            f"cannot find anything to run in {folder}", "write a Procfile: a line of it looks like 'web: python app.py'"
         )
     _write(folder, found.converted, "Made by `procman init`: change it as you like.")
 
@@ -243,8 +243,8 @@ def _put(folder: str, files: dict[str, str]) -> None:
     taken = [name for name in files if os.path.lexists(os.path.join(folder, name))]
     if taken:
         raise RefusedError(
-            f"cannot write {', '.join(taken)}: it is there already",
-            "move it away, or name another folder by -d; `procman check --fix` adds to a procman.yml",
+            f"cannot write {', '.join(taken)}: it already exists",
+            "move it away, or name another folder with -d; `procman check --fix` adds to a procman.yml",
         )
     for name, text in files.items():
         path = os.path.join(folder, name)

@@ -41,7 +41,7 @@ MAX_LINES = 1_000_000_000
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", show_envvar=True, help="Only the last N lines.")
 @click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object a line.")
 @client_options
-def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, follow: bool, json: bool) -> None:
+def logs(target: TargetOptions, names: tuple[str, ...], lines: int | None, *, follow: bool, json: bool) -> None:
     """Show what instances wrote, as the terminal of `procman start` does: all of them, or by type, name or pattern.
 
     `system` names procman's own lines: why something crashed, what was scaled. Without a name they are included.
@@ -58,7 +58,7 @@ def logs(place: TargetOptions, names: tuple[str, ...], lines: int | None, *, fol
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     if sys.stdout is None:
         raise ProcmanError("cannot show lines: standard output is closed", "leave out `>&-`; > FILE keeps them")
-    with place.connect() as client:
+    with target.connect() as client:
         fleet = client.ps().fleet
         screen = os.isatty(1)
         log_format = LogFormat.at(fleet, colored=wants_color(os.environ, terminal=screen), screen=screen)

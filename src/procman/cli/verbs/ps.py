@@ -31,7 +31,7 @@ from procman.text.lines import json_object
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_instances)
 @client_options
-def ps(place: TargetOptions, names: tuple[str, ...], interval: float, **flags: bool) -> None:
+def ps(target: TargetOptions, names: tuple[str, ...], interval: float, **flags: bool) -> None:
     """List the instances: what each is doing, since when, and why.
 
     NAME is a type, an instance or a shell pattern; without a name all instances are listed. CPU is the average since
@@ -39,9 +39,9 @@ def ps(place: TargetOptions, names: tuple[str, ...], interval: float, **flags: b
     outside procman's container they are not known. If an instance is in a crash loop, REASON says so. The exit code is 3 if
     no procman runs here.
 
-    With --watch a terminal shows the table in place; elsewhere one table follows the other, with --json one object a
-    line. CPU then is the average since the last table. It continues over an upgrade of procman, and ends with 3 when
-    procman has ended.
+    With --watch the table is refreshed in place on a terminal; elsewhere one table follows the other, with --json one
+    object a line. CPU is then the average since the last table. It continues after an upgrade of procman, and ends with
+    3 when procman has ended.
 
     \b
     Examples:
@@ -51,7 +51,7 @@ def ps(place: TargetOptions, names: tuple[str, ...], interval: float, **flags: b
       procman ps --json | jq '.instances[] | select(.phase != "ready") | .name'
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
     json, watch, companions = flags["json"], flags["watch"], flags["companions"]
-    with Poller(place.find()) as poller:
+    with Poller(target.find()) as poller:
         meter = Meter()
         screen = Screen() if watch and can_redraw() and not json else None
         while True:

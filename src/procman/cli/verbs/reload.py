@@ -12,13 +12,13 @@ from procman.text.words import type_of
 @click.command(cls=WaitingCommand)
 @wait_option("until what was started is ready")
 @client_options
-def reload(place: TargetOptions, wait: float | None) -> None:
+def reload(target: TargetOptions, wait: float | None) -> None:
     """Read Procfile, .env and procman.yml again and apply what changed.
 
     Types that were removed stop, new ones start, changed ones restart. All others keep their processes, and counts set
-    by `procman scale` stay. Where anything is wrong, nothing changes and every fault is reported with its line.
+    by `procman scale` stay. If anything is wrong, nothing changes and every fault is reported with its line.
 
-    If the folder is a link (current) that leads to another release now, types that have not changed keep running in the
+    If the folder is a link (current) that now leads to another release, types that have not changed keep running in the
     earlier one until `procman restart`.
 
     \b
@@ -26,13 +26,13 @@ def reload(place: TargetOptions, wait: float | None) -> None:
       procman check && procman reload
       procman reload --wait
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    with place.connect() as client:
+    with target.connect() as client:
         answer = client.reload()
         touched = ", ".join(dict.fromkeys(answer.instances))
         click.echo(f"reloaded; affects {touched}" if touched else "reloaded; affects no instance")
         if answer.folder is not None:
             click.echo(
-                f"the folder leads to {answer.folder} now; `procman restart` moves what still runs in the earlier one"
+                f"the folder now leads to {answer.folder}; `procman restart` moves what still runs in the earlier one"
             )
         types = [name for name in answer.formation if any(type_of(each) == name for each in answer.instances)]
         if wait is not None and types:

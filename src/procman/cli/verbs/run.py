@@ -6,13 +6,13 @@ import os
 
 import click
 
-from procman.app.usage import UsageError
 from procman.cli.line.click_options import file_options, nearest_inputs
 from procman.cli.line.completion import complete_types
 from procman.cli.line.grouped import GroupedCommand
 from procman.cli.one_off import SHELL, execute, one_off, takes_port
 from procman.config.load import load_one_off
 from procman.config.options import Options
+from procman.errors import UsageError
 
 
 @click.command(cls=GroupedCommand, context_settings={"allow_interspersed_args": False})

@@ -8,12 +8,12 @@ import click
 import msgspec
 from msgspec import Struct
 
-from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_changes, complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait_option import WaitingCommand, until_ready, wait_option
 from procman.config.formation import parse_changes
 from procman.control.messages import Accepted
+from procman.errors import UsageError
 
 
 class Scaled(Struct, frozen=True):
@@ -48,7 +48,7 @@ def _split(_context: click.Context, _option: click.Parameter, instances: tuple[s
 @click.option("--force", is_flag=True, help="Set a count that follows demand, until the next decision.")
 @wait_option("until all of them are ready")
 @client_options
-def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *, json: bool, **terms: Any) -> None:  # noqa: ANN401  as `Client.scale` has them
+def scale(target: TargetOptions, changes: tuple[str, ...], wait: float | None, *, json: bool, **terms: Any) -> None:  # noqa: ANN401  as `Client.scale` has them
     """Set how many instances of each type run, while procman runs.
 
     `web=4` sets a count, `web+2` and `web-1` change it. Several changes are made together or not at all. A lower count
@@ -71,12 +71,12 @@ def scale(place: TargetOptions, changes: tuple[str, ...], wait: float | None, *,
             raise UsageError("cannot set bounds and counts in one call")
         from procman.cli.bounds import set_bounds  # noqa: PLC0415  2 ms, for types that are autoscaled
 
-        for line in set_bounds(place.find(), bounds):
+        for line in set_bounds(target.find(), bounds):
             click.echo(line)
         return
     to, by = parse_changes(changes)
     types = [*to, *by]
-    with place.connect() as client:
+    with target.connect() as client:
         after = client.scale(to, by, **terms)
         click.echo(_json(after) if json else _formatted(after, types))
         if wait is not None:

@@ -17,7 +17,7 @@ from procman.control.client import Client
     help="Return when procman has ended, or at once.  [default: wait]",
 )
 @client_options
-def shutdown(place: TargetOptions, *, wait: bool) -> None:
+def shutdown(target: TargetOptions, *, wait: bool) -> None:
     """Stop every instance, each with its own grace, and end procman, as TERM to procman does.
 
     \b
@@ -25,7 +25,7 @@ def shutdown(place: TargetOptions, *, wait: bool) -> None:
       procman shutdown
       procman shutdown --no-wait
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    path = place.find()
+    path = target.find()
     if not wait:
         _ask(path)
         return

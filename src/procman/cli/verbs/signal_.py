@@ -7,12 +7,11 @@ import signal
 
 import click
 
-from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances, complete_signals
 from procman.cli.target import TargetOptions, client_options
 from procman.control.client import Client
 from procman.core.select import Selector
-from procman.errors import RefusedError, nearest
+from procman.errors import RefusedError, UsageError, nearest
 from procman.text.signals import KNOWN, read_signal
 
 ENDS_SHELLS = ("HUP", "USR1", "USR2")
@@ -36,7 +35,7 @@ WHOM = "name types or instances, or use --self: `procman signal HUP web`"
     "--self", "procman", is_flag=True, allow_from_autoenv=False, help="Send it to procman itself, not to instances."
 )
 @client_options
-def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: bool, procman: bool) -> None:
+def signal_(target: TargetOptions, sig: str, names: tuple[str, ...], *, leader: bool, procman: bool) -> None:
     """Send a signal (HUP, SIGUSR1, 9 …) to instances, by type, name or shell pattern.
 
     All processes of each instance's group get it, with --leader only the process that procman started. Use --leader for
@@ -57,7 +56,7 @@ def signal_(place: TargetOptions, sig: str, names: tuple[str, ...], *, leader: b
     if bool(names) == procman:
         what = "names and --self exclude each other" if names else "no instance is named"
         raise UsageError(f"cannot send {name}: {what}", WHOM)
-    with place.connect() as client:
+    with target.connect() as client:
         if procman:
             _send(client.channel.peer, name)
             return

@@ -26,11 +26,11 @@ def _around_an_upgrade(verb: Callable[..., int]) -> Callable[..., int]:
     def call(take_over_from: int | None, upgrade_check: int | None, **values: object) -> int:
         if take_over_from is None and upgrade_check is None:
             return verb(**values)
-        from procman.app import resume  # noqa: PLC0415  only around an upgrade
+        from procman.app import resume, run  # noqa: PLC0415  only around an upgrade
 
         if upgrade_check is not None:
             return resume.check(upgrade_check)
-        return resume.take_over(take_over_from or 0)
+        return run.take_over(take_over_from or 0)
 
     for name in zip(UPGRADING, ("take_over_from", "upgrade_check"), strict=True):
         call = click.option(*name, type=int, hidden=True, allow_from_autoenv=False)(call)

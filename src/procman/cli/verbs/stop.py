@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from procman.app.usage import UsageError
 from procman.cli.line.completion import complete_instances
 from procman.cli.target import TargetOptions, client_options
 from procman.cli.wait_option import print_change
@@ -12,7 +11,7 @@ from procman.control.client import Client, ClosedError
 from procman.control.messages import Accepted, WaitParams
 from procman.control.waiting import EndedError
 from procman.core.requests import AwaitedState
-from procman.errors import NotRunningError, ProcmanError
+from procman.errors import NotRunningError, ProcmanError, UsageError
 
 
 @click.command()
@@ -25,7 +24,7 @@ from procman.errors import NotRunningError, ProcmanError
     help="Return when all have stopped, or at once.  [default: wait]",
 )
 @client_options
-def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait: bool) -> None:
+def stop(target: TargetOptions, names: tuple[str, ...], *, everything: bool, wait: bool) -> None:
     """Stop instances, by type, name or shell pattern, and keep them stopped.
 
     Each gets its stop signal and, if it has not ended after its grace (10 s), KILL. A stopped instance keeps its name and
@@ -40,7 +39,7 @@ def stop(place: TargetOptions, names: tuple[str, ...], *, everything: bool, wait
     if bool(names) == everything:
         what = "names and --all exclude each other" if names else "no instance is named"
         raise UsageError(f"cannot stop: {what}", "name types or instances, or say --all")
-    with place.connect() as client:
+    with target.connect() as client:
         answer = client.stop(names, everything=everything)
         if not answer.instances:
             click.echo("nothing to stop")

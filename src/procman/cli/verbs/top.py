@@ -16,25 +16,25 @@ from procman.observe.poll import Poller
 
 @click.command()
 @client_options
-def top(place: TargetOptions) -> int:
-    """Show the formation on a live screen, with the last lines of one instance, and change it by keys.
+def top(target: TargetOptions) -> int:
+    """Show the formation on a live screen, with the last lines of one instance, and change it with keys.
 
     Arrows, or j and k, choose an instance; + and - scale its type, r restarts it, s stops it, a attaches to it, / filters
     the names, ? explains the keys and q quits. CPU is the use in the last second; CPU and MEMORY are those of the process
     and everything it started. When procman ends, the screen waits until it runs again.
 
-    It needs textual, which is not installed with procman; where it is missing, the message says how to install it.
+    It needs textual, which is not installed with procman; if it is missing, a message says how to install it.
 
     \b
     Examples:
       procman top
       procman top -d shop
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    path = place.find()
+    path = target.find()
     with Poller(path) as poller:
         poller.poll()  # a missing or refusing procman is reported before the screen changes
     if not (os.isatty(0) and os.isatty(1)):
-        raise ProcmanError("cannot show a live screen: this is no terminal", "try `procman ps --watch`")
+        raise ProcmanError("cannot show a live screen: this is not a terminal", "try `procman ps --watch`")
     try:
         from procman.cli.live.app import Top  # noqa: PLC0415  textual is an extra, and 0.1 s at import
     except ModuleNotFoundError as error:

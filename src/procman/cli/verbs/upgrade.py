@@ -15,7 +15,7 @@ WITHIN = 30.0
 
 @click.command()
 @client_options
-def upgrade(place: TargetOptions) -> None:
+def upgrade(target: TargetOptions) -> None:
     """Replace the running procman with the version that is installed now, without touching what it runs.
 
     Processes keep their pids, pipes and terminals; counts, delays and kept output stay. The new version is asked first
@@ -27,14 +27,14 @@ def upgrade(place: TargetOptions) -> None:
       procman upgrade
       pip install --upgrade ../procman && procman upgrade
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    with Client(place.find(), WITHIN) as client:
+    with Client(target.find(), WITHIN) as client:
         before = client.hello()
         client.upgrade()
         try:
             after = client.hello(again=True)
         except (NotRunningError, ClosedError):
             text = "cannot upgrade: procman has ended instead"
-            raise ProcmanError(text, "its standard error says why; what it ran is ended as after a kill") from None
+            raise ProcmanError(text, "its standard error says why; what it ran is stopped, as after a kill") from None
     if after.upgrades == before.upgrades:
         raise ProcmanError("cannot upgrade: the new program could not be executed", "see procman's output")
     click.echo(f"procman {before.version} -> {after.version} (pid {after.pid})")

@@ -45,15 +45,15 @@ PAUSE = 0.1
     type=TimeType(),
     metavar="SECONDS",
     show_envvar=True,
-    help="Wait so many seconds at most.  [default: without limit]",
+    help="Wait at most this many seconds.  [default: without limit]",
 )
 @client_options
-def wait(place: TargetOptions, names: tuple[str, ...], until: str, timeout: float | None) -> int:
+def wait(target: TargetOptions, names: tuple[str, ...], until: str, timeout: float | None) -> int:
     """Wait until instances are ready: all of them, or those of the types, names or shell patterns given.
 
     Ends with 0 when all are ready. Ends with 1 and the reason as soon as one can no longer become ready, because it failed,
     was stopped, or is in a crash loop. Ends with 124 at the timeout. With a timeout it also waits for procman itself, as
-    after `procman start &`; without one it ends with 3 where none runs.
+    after `procman start &`; without one it ends with 3 if none runs.
 
     \b
     Examples:
@@ -66,7 +66,7 @@ def wait(place: TargetOptions, names: tuple[str, ...], until: str, timeout: floa
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     comes = deadline < math.inf and params.until is not AwaitedState.STOPPED
     try:
-        client = _connect(place, deadline if comes else 0.0)
+        client = _connect(target, deadline if comes else 0.0)
     except NotRunningError as error:
         if not comes:
             raise
@@ -88,11 +88,11 @@ def wait(place: TargetOptions, names: tuple[str, ...], until: str, timeout: floa
     return 0
 
 
-def _connect(place: TargetOptions, deadline: float) -> Client:
+def _connect(target: TargetOptions, deadline: float) -> Client:
     """Connect to a procman that may be started until then. Raises NotRunningError where none is."""
     while True:
         try:
-            return place.connect()
+            return target.connect()
         except NotRunningError:
             left = deadline - time.monotonic()
             if left <= 0:

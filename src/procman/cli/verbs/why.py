@@ -12,11 +12,10 @@ from procman.text.lines import clean
 @click.command()
 @click.argument("instance", metavar="INSTANCE", shell_complete=complete_instances)
 @client_options
-def why(place: TargetOptions, instance: str) -> None:
+def why(target: TargetOptions, instance: str) -> None:
     """Explain an instance: what it is doing and since when, what comes next, and what you can do.
 
-    INSTANCE is web.1, or web where one web runs, or a program of procman's
-    own: @autoscale, @balancer, @watch.
+    INSTANCE is web.1, or web if only one web runs, or a program of procman's own: @autoscale, @balancer, @watch.
 
     \b
     Examples:
@@ -24,6 +23,6 @@ def why(place: TargetOptions, instance: str) -> None:
       procman why worker
       procman why @balancer
     """  # noqa: D301  click knows lines that are not to be wrapped by this character
-    with place.connect() as client:
+    with target.connect() as client:
         for line in client.why(instance).lines:
             click.echo(clean(line))

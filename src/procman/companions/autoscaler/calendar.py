@@ -68,9 +68,9 @@ def _local(entry: Schedule, now: datetime) -> datetime:
 
 
 def _machines_zone() -> ZoneInfo | None:
-    """The machine's timezone with its rules; datetime only has the present offset. Without the rules, a time in the
-    hour that a change of the clock skips would lie before that hour, and a time in the hour that it repeats would come
-    once. None where the rules are not known, as of TZ=CET-1CEST.
+    """The machine's timezone with its rules, of which datetime only has the present offset. Without the rules, a time
+    in an hour that a change of the clock skips would lie before that hour, and a time in a repeated hour would come
+    only once. None if the rules are not known, as with TZ=CET-1CEST.
     """
     try:
         name = os.environ.get("TZ", "").removeprefix(":")
@@ -102,7 +102,7 @@ def _second_after(local: datetime) -> datetime:
 
 
 def _end_of_repetition(local: datetime) -> datetime:
-    """The first minute whose reading of the clock comes once only again."""
+    """The first minute after a repeated hour, which the clock shows only once."""
     minute = local.replace(second=0, microsecond=0, fold=0)
     while minute.utcoffset() != minute.replace(fold=1).utcoffset():
         minute += timedelta(minutes=1)

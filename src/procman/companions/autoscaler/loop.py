@@ -22,6 +22,7 @@ from procman.companions.autoscaler.store import (
     TypeStatus,
     remembered,
 )
+from procman.companions.program import CompanionFaults
 from procman.core.autoscale import decide
 from procman.core.demand import Bounds, Decided, MetricReading, Observation, Replica, ReplicaState, Scaler, ScalingRule
 from procman.errors import NotRunningError, ProcmanError
@@ -39,7 +40,7 @@ PATIENCE = 0.5
 """Seconds that the loop waits for readings before it turns to other types."""
 
 LATE_EVERY = 0.25
-"""Seconds until a reading that took longer is asked for again."""
+"""Seconds until a reading that took longer is collected again."""
 
 SAMPLE_EVERY = 2.0
 """Seconds between two samples, while an instance has just become ready or is not ready yet."""
@@ -61,7 +62,7 @@ class ScaledType(Struct, frozen=True):
 
 
 class Asleep(Struct, frozen=True):
-    """A type with a count of 0: its last full poll, how often its metrics are read, and until when that is enough."""
+    """A type with a count of 0: its last full poll, how often its metrics are read, and when it has to be polled again."""
 
     seen: TypeSeen
     every: float
@@ -69,14 +70,14 @@ class Asleep(Struct, frozen=True):
 
 
 class Surroundings(Struct, frozen=True):
-    """What the loop needs from outside: clocks, free memory in bytes (None: unknown), a function that prints a line, and
-    seconds that a step may wait for readings.
+    """What the loop needs from outside: clocks, free memory in bytes (None: unknown), what is wrong so far, and seconds
+    that a step may wait for readings.
     """
 
     monotonic: Callable[[], float]
     wall: Callable[[], datetime]
     free_memory: Callable[[], int | None]
-    log: Callable[[str], None]
+    faults: CompanionFaults
     patience: float = PATIENCE
 
 
@@ -97,8 +98,6 @@ class Autoscaler:
         self._store = store
         self._around = around
         self._dry = dry
-        self.unusable: tuple[str, ...] = ()
-        """What is wrong with the settings of types that are left out."""
         self._due = dict.fromkeys(types, 0.0)
         self._asleep: dict[str, Asleep] = {}
         self._late: set[str] = set()  # those whose metrics are still being read
@@ -107,14 +106,19 @@ class Autoscaler:
         self._states = {name: Scaler() for name in types}
         self._promised = 0  # bytes for instances that were added since the poll
         self._status: dict[str, TypeStatus] = {}
-        self._said: dict[str, str] = {}
+        self._faults = around.faults
+
+    @property
+    def status(self) -> AutoscaleStatus:
+        """Each type at its last poll."""
+        return AutoscaleStatus(types=self._status)
 
     def restore(self) -> None:
         """Read the last hour's history from the file, for the chart; no decision depends on it."""
         try:
             self._status = {name: s for name, s in self._store.status().types.items() if name in self._types}
         except ProcmanError as error:
-            self._log_change("status", error.message)
+            self._faults.set("status", error.message)
 
     def hurry(self) -> None:
         """Make every type due in the next step."""
@@ -132,17 +136,17 @@ class Autoscaler:
             except NotRunningError:
                 raise
             except ProcmanError as error:
-                self._log_change("procman", error.message)
+                self._faults.set("procman", error.message)
                 self._due.update(dict.fromkeys(due, now + RETRY))
                 return RETRY
-            self._log_change("procman", "")
+            self._faults.set("procman", "")
             self._sample(seen, now)
             self._promised = 0
             for name in self._read(due, seen, now):
                 self._scale(name, seen, controls)
-        if due:
-            self._save()
-            self._report()
+        if due and not self._dry:
+            self._faults.attempt("status", lambda: self._store.save_status(self.status))
+            self._faults.attempt("procman", lambda: self._fleet.report(self._faults.text))
         following = min(self._due.values(), default=now + RETRY) - self._around.monotonic()
         return max(0.0, min(following, SAMPLE_EVERY) if self._unsettled else following)
 
@@ -165,7 +169,7 @@ class Autoscaler:
         return self._answered(due)
 
     def _awake(self, due: list[str], now: float) -> list[str]:
-        """The types that have to be polled. One with a count of 0 has not, as long as there is no demand: only its
+        """The types that have to be polled. A type with a count of 0 need not be polled without demand: only its
         metrics are read, and procman is not asked.
         """
         asleep = {name: one for name in due if (one := self._asleep.pop(name, None)) and now < one.until}
@@ -178,11 +182,6 @@ class Autoscaler:
                 self._asleep[name] = one
                 self._due[name] = now + one.every
         return [name for name in due if name not in self._asleep]
-
-    def _report(self) -> None:
-        """Let `ps --companions` show what is wrong at present."""
-        faults = (*self.unusable, *filter(None, self._said.values()))
-        self._attempt("procman", lambda: self._fleet.report("; ".join(faults)))
 
     def _sample(self, seen: Mapping[str, TypeSeen], now: float) -> None:
         """Show new instances to the gauges that sample them, and remember which types have any."""
@@ -264,45 +263,24 @@ class Autoscaler:
         is_changed = before is None or before.decided.decision.because is not decision.because
         if self._dry:
             return not decision.changes
-        done = not decision.changes or self._attempt(
+        done = not decision.changes or self._faults.attempt(
             f"scale {decided.type}", lambda: self._fleet.scale(decided.type, decision.count, decision.text)
         )
         if done and (decision.changes or is_changed):
-            self._attempt("events", lambda: self._fleet.publish(decided))
+            self._faults.attempt("events", lambda: self._fleet.publish(decided))
         if done and decision.count > decision.before:
             self._promised += (decision.count - decision.before) * (decided.seen.instance_memory or 0)
             if self._types[decided.type].samplers:
                 self._unsettled.add(decided.type)
         return done
 
-    def _attempt(self, topic: str, request: Callable[[], None]) -> bool:
-        """Whether procman did it. A fault is reported once."""
-        try:
-            request()
-        except NotRunningError:
-            raise
-        except ProcmanError as error:
-            self._log_change(topic, error.message)
-            return False
-        self._log_change(topic, "")
-        return True
-
     def _complain(self, name: str, readings: tuple[MetricReading, ...]) -> None:
         """Report when a metric starts to fail, and when it works again."""
         for reading in readings:
             topic = f"{name}: {reading.metric}"
-            self._log_change(
+            self._faults.set(
                 topic, f"cannot read {topic}: {reading.error}" if reading.error else "", f"{topic} can be read again"
             )
-
-    def _log_change(self, topic: str, text: str, healed: str = "") -> None:
-        """Report a fault once, until it is over; a change of its text does not count."""
-        before = self._said.get(topic, "")
-        if text and not before:
-            self._around.log(text)
-        elif before and not text and healed:
-            self._around.log(healed)
-        self._said[topic] = text
 
     def _note(self, decided: Decided) -> None:
         before = self._status.get(decided.type)
@@ -316,14 +294,6 @@ class Autoscaler:
             history=remembered(before.history if before else (), Point(at, decided.decision.count, largest)),
         )
 
-    def _save(self) -> None:
-        try:
-            self._store.save_status(AutoscaleStatus(types=self._status))
-        except ProcmanError as error:
-            self._log_change("status", error.message)
-        else:
-            self._log_change("status", "")
-
 
 def _usual_size(seen: TypeSeen) -> int | None:
     """Bytes of memory that a ready instance of a type has on average; None where that is unknown."""
@@ -332,7 +302,7 @@ def _usual_size(seen: TypeSeen) -> int | None:
 
 
 def _reserved(everyone: Iterable[TypeSeen]) -> int:
-    """Bytes of memory that starting instances will still need: as much of the free memory is not for others."""
+    """Bytes of memory that starting instances will still need: that much of the free memory is not available to others."""
     return sum(
         max(0, (_usual_size(seen) or 0) - (i.memory or 0))
         for seen in everyone

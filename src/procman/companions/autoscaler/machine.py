@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from procman.companions.autoscaler.loop import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from procman.companions.program import CompanionFaults
 
 MEMINFO = "/proc/meminfo"
 CGROUP = "/sys/fs/cgroup"
@@ -25,53 +26,33 @@ def free_memory(meminfo: str = MEMINFO, cgroup: str = CGROUP) -> int | None:
 
 def _available(path: str) -> int | None:
     """MemAvailable of proc(5): the kernel's own estimate, including caches that it can drop."""
-    try:
-        with open(path, encoding="ascii") as file:
-            for line in file:
-                name, _, rest = line.partition(":")
-                if name == "MemAvailable":
-                    return int(rest.split()[0]) * 1024
-    except (OSError, ValueError, IndexError):  # not Linux, or in another form than proc(5) has it
-        return None
-    return None
+    kilobytes = _first(path, r"^MemAvailable:\s+(\d+) kB$")
+    return int(kilobytes) * 1024 if kilobytes else None
 
 
 def _left_of_limit(folder: str) -> int | None:
     """The rest of the limit of cgroup version 2: memory.max less memory.current, without caches that can be dropped."""
-    limit, used = _number(f"{folder}/memory.max"), _number(f"{folder}/memory.current")
+    limit, used = _first(f"{folder}/memory.max", r"^(\d+)$"), _first(f"{folder}/memory.current", r"^(\d+)$")
     if limit is None or used is None:
         return None
-    return max(0, limit - used + _inactive(f"{folder}/memory.stat"))
-
-
-def _number(path: str) -> int | None:
-    try:
-        with open(path, encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):  # no such cgroup, or "max": no limit
-        return None
-
-
-def _inactive(path: str) -> int:
-    try:
-        with open(path, encoding="ascii") as file:
-            return sum(int(line.split()[1]) for line in file if line.startswith("inactive_file "))
-    except (OSError, ValueError, IndexError):
-        return 0
+    return max(0, int(limit) - int(used) + int(_first(f"{folder}/memory.stat", r"^inactive_file (\d+)$") or 0))
 
 
 def own_cgroup(listing: str = "/proc/self/cgroup", root: str = CGROUP) -> str:
     """The folder of this process's cgroup, version 2; the root's where unknown."""
+    return os.path.normpath(f"{root}/{_first(listing, r'^0::(.*)$') or ''}")
+
+
+def _first(path: str, pattern: str) -> str | None:
+    """What a file of the system says; None where there is no such file (not Linux), or no such line (no limit)."""
     try:
-        with open(listing, encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("0::"):
-                    return os.path.normpath(f"{root}/{line[3:].strip()}")
-    except OSError:  # not Linux
-        return root
-    return root
+        with open(path, encoding="utf-8", errors="replace") as file:
+            found = re.search(pattern, file.read(), re.MULTILINE)
+    except OSError:
+        return None
+    return found[1] if found else None
 
 
-def this_machine(log: Callable[[str], None]) -> Surroundings:
+def this_machine(faults: CompanionFaults) -> Surroundings:
     """The real surroundings of the loop."""
-    return Surroundings(time.monotonic, partial(datetime.now, UTC), partial(free_memory, cgroup=own_cgroup()), log)
+    return Surroundings(time.monotonic, partial(datetime.now, UTC), partial(free_memory, cgroup=own_cgroup()), faults)

@@ -43,15 +43,12 @@ class MetricReader:
         self._thread = threading.Thread(target=self._read, args=(seen, now), name=self.name, daemon=True)
         self._thread.start()
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether `finish` would return at once."""
-        return self._thread is None or not self._thread.is_alive() or time.monotonic() >= self._deadline
-
-    def wait(self, until: float) -> None:
-        """Wait for the reading until then at most, in seconds of `time.monotonic`."""
-        if self._thread is not None:
-            self._thread.join(max(0.0, min(self._deadline, until) - time.monotonic()))
+    def has_ended(self, until: float) -> bool:
+        """Whether `finish` would return at once, after a wait until then at most, in seconds of `time.monotonic`."""
+        if self._thread is None:
+            return True
+        self._thread.join(max(0.0, min(self._deadline, until) - time.monotonic()))
+        return not self._thread.is_alive() or time.monotonic() >= self._deadline
 
     def finish(self) -> MetricReading:
         assert self._thread is not None
@@ -82,12 +79,9 @@ def start_all(readers: Sequence[MetricReader], seen: TypeSeen, now: float) -> No
 
 
 def all_ended(readers: Iterable[MetricReader], patience: float) -> bool:
-    """Whether every reading is there, or late, after so many seconds at most."""
-    readers = tuple(readers)
+    """Whether every reading is available or late, after at most this many seconds."""
     until = time.monotonic() + patience
-    for reader in readers:
-        reader.wait(until)
-    return all(reader.has_ended for reader in readers)
+    return all(reader.has_ended(until) for reader in readers)
 
 
 def finish_all(readers: Sequence[MetricReader]) -> tuple[MetricReading, ...]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Self, TypeVar
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from procman.companions.files import write_whole
 from procman.core.demand import Bounds, Decided, MetricReading
 from procman.errors import ProcmanError
 
@@ -27,8 +29,6 @@ KEPT = 1000
 
 HISTORY = 3600.0
 """Seconds of the past kept for the chart."""
-
-Stored = TypeVar("Stored", bound=Struct)
 
 
 class Control(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -80,6 +80,9 @@ class AutoscaleStatus(Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     socket_id: str = ""
 
 
+Stored = TypeVar("Stored", Controls, AutoscaleStatus)
+
+
 class AutoscaleStore:
     """The files of one procman, in a folder that only its user can read. Raises ProcmanError for what cannot be read or
     written.
@@ -104,106 +107,100 @@ class AutoscaleStore:
         return cls(folder, name.removesuffix(".sock") + ".", f"{made.st_ino}-{made.st_mtime_ns}")
 
     def controls(self) -> Controls:
-        kept = self._read(CONTROLS, Controls)
-        return kept if kept.socket_id == self._socket_id else Controls(socket_id=self._socket_id)
+        return self._read(CONTROLS, Controls)
 
     def save_controls(self, controls: Controls) -> None:
-        self._write(CONTROLS, msgspec.json.encode(replace(controls, socket_id=self._socket_id)))
+        self._write(CONTROLS, controls)
 
     def stamp(self) -> int:
-        """A number that changes with every `save_controls`."""
+        """A number that changes with what is asked."""
         try:
             return os.stat(self._path(CONTROLS)).st_mtime_ns
         except OSError:  # nothing was ever asked
             return 0
 
     def control(self, type_name: str, **values: bool | Bounds | None) -> None:
-        """Change what is asked for a type. Of two commands at the same time the second waits, and changes what the first has
-        written.
+        """Change what a person has asked for a type. If two commands run at the same time, the second waits, and
+        changes what the first has written.
         """
         path = self._path(f"{CONTROLS}.lock")
-        try:
-            with open(path, "ab", opener=_private) as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                controls = self.controls()
-                changed = replace(controls.types.get(type_name, Control()), **values)
-                self.save_controls(replace(controls, types={**controls.types, type_name: changed}))
-        except OSError as error:
-            raise ProcmanError(f"cannot write {path}: {error.strerror or error}") from None
+        with _writing(path), open(path, "ab", opener=_private) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            controls = self.controls()
+            changed = replace(controls.types.get(type_name, Control()), **values)
+            self.save_controls(replace(controls, types={**controls.types, type_name: changed}))
 
     def status(self) -> AutoscaleStatus:
-        kept = self._read(STATUS, AutoscaleStatus)
-        return kept if kept.socket_id == self._socket_id else AutoscaleStatus(socket_id=self._socket_id)
+        return self._read(STATUS, AutoscaleStatus)
 
     def save_status(self, status: AutoscaleStatus) -> None:
-        self._write(STATUS, msgspec.json.encode(replace(status, socket_id=self._socket_id)))
+        self._write(STATUS, status)
 
     def add_decision(self, at: float, decided: Decided) -> None:
         """Store a decision with its inputs, for a replay. `at`: seconds since the epoch."""
         path = self._path(DECISIONS)
-        try:
+        with _writing(path):
             if self._lines < 0 or self._lines >= 2 * KEPT:
-                self._lines = self._shortened(path)
+                self._lines = _shortened(path)
             with open(path, "ab", opener=_private) as file:
                 file.write(msgspec.json.encode(RecordedDecision(at, decided)) + b"\n")
-        except OSError as error:
-            raise ProcmanError(f"cannot write {path}: {error.strerror or error}") from None
         self._lines += 1
 
     def decisions(self) -> list[tuple[float, Decided]]:
         """The stored decisions, the oldest first. A line that a kill has cut is ignored."""
         path = self._path(DECISIONS)
-        try:
-            with open(path, "rb") as file:
-                kept = [msgspec.json.decode(line, type=RecordedDecision) for line in file if line.endswith(b"\n")]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise ProcmanError(f"cannot read {path}: {error.strerror or error}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ProcmanError(f"cannot read {path}: {error}", "remove it: it is of another version") from None
+        with _reading(path, "remove it: it is of another version"):
+            kept = [msgspec.json.decode(line, type=RecordedDecision) for line in _whole_lines(path)]
         return [(one.at, one.decided) for one in kept]
-
-    def _shortened(self, path: str) -> int:
-        """Keep only the last decisions; returns how many those are."""
-        try:
-            with open(path, "rb") as file:
-                lines = file.readlines()
-        except FileNotFoundError:
-            return 0
-        kept = [line for line in lines if line.endswith(b"\n")][-KEPT:]
-        if len(kept) < len(lines):
-            self._write(DECISIONS, b"".join(kept))
-        return len(kept)
 
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, self._prefix + name)
 
     def _read(self, name: str, kind: type[Stored]) -> Stored:
+        """What the file holds of the procman that runs now."""
         path = self._path(name)
-        try:
-            with open(path, "rb") as file:
-                return msgspec.json.decode(file.read(), type=kind)
-        except FileNotFoundError:
-            return kind()
-        except OSError as error:
-            raise ProcmanError(f"cannot read {path}: {error.strerror or error}") from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ProcmanError(f"cannot read {path}: {error}", "remove it: what it holds is asked for again") from None
+        hint = "remove it: what it holds is fetched again"
+        with _reading(path, hint), suppress(FileNotFoundError), open(path, "rb") as file:
+            kept = msgspec.json.decode(file.read(), type=kind)
+            if kept.socket_id == self._socket_id:
+                return kept
+        return kind(socket_id=self._socket_id)
 
-    def _write(self, name: str, content: bytes) -> None:
-        path = self._path(name)
-        try:
-            handle, new = tempfile.mkstemp(prefix=f".{self._prefix}{name}.", dir=self._folder)
-            try:
-                with open(handle, "wb") as file:
-                    file.write(content)
-                os.replace(new, path)
-            except OSError:
-                os.unlink(new)
-                raise
-        except OSError as error:
-            raise ProcmanError(f"cannot write {path}: {error.strerror or error}") from None
+    def _write(self, name: str, value: Stored) -> None:
+        write_whole(self._path(name), msgspec.json.encode(replace(value, socket_id=self._socket_id)), private=True)
+
+
+@contextmanager
+def _reading(path: str, otherwise: str) -> Iterator[None]:
+    """Raises ProcmanError where the file cannot be read; `otherwise` is the hint where it holds something else."""
+    try:
+        yield
+    except OSError as error:
+        raise ProcmanError(f"cannot read {path}: {error.strerror or error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProcmanError(f"cannot read {path}: {error}", otherwise) from None
+
+
+@contextmanager
+def _writing(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ProcmanError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _whole_lines(path: str) -> list[bytes]:
+    """The lines of the file without one that a kill has cut; none where there is no file."""
+    with suppress(FileNotFoundError), open(path, "rb") as file:
+        return [line for line in file if line.endswith(b"\n")]
+    return []
+
+
+def _shortened(path: str) -> int:
+    """Keep only the last decisions; returns how many those are."""
+    kept = _whole_lines(path)[-KEPT:]
+    write_whole(path, b"".join(kept), private=True)
+    return len(kept)
 
 
 def _private(path: str, flags: int) -> int:
@@ -211,5 +208,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def remembered(before: tuple[Point, ...], point: Point) -> tuple[Point, ...]:
-    """The points of the last hour, with this one added. None of the future is kept, where the clock was set back."""
+    """The points of the last hour, with this one added. Points in the future, left by a clock that was set back, are
+    dropped.
+    """
     return (*(old for old in before if point.at - HISTORY < old.at <= point.at), point)

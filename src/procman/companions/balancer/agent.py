@@ -13,10 +13,10 @@ import socketserver
 import threading
 from typing import TYPE_CHECKING
 
-from procman.errors import ProcmanError
+from procman.companions.balancer.haproxy import StepResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from procman.companions.balancer.fleet import BalancedInstance
 
@@ -38,34 +38,35 @@ def answer(question: bytes, instances: Iterable[BalancedInstance]) -> bytes:
     return DOWN
 
 
-class AgentServer:
-    """Listens until it is closed. `instances` is replaced as a whole at every change."""
+class AgentTarget:
+    """Instances whose servers ask for their state. Holds no stop, as it never learns when connections are closed."""
 
-    def __init__(self, host: str, port: int, instances: tuple[BalancedInstance, ...]) -> None:
-        agent = self
-        self.instances = instances
+    holds = 0.0
 
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                with contextlib.suppress(OSError):  # HAProxy has given up, and will ask again
-                    self.request.settimeout(PATIENCE)
-                    self.request.sendall(answer(_line(self.request), agent.instances))
+    def __init__(self, host: str, port: int) -> None:
+        self._place = host, port
+        self._server: _AgentServer | None = None
 
-        try:
-            self._server = _Listener((host, port), Handler)
-        except OSError as error:
-            raise ProcmanError(f"cannot listen on {host}:{port} for agent checks: {error.strerror or error}") from None
-        self._thread = threading.Thread(target=self._server.serve_forever, name="agent", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
+        """Start to listen at the first step: an earlier answer to a server would always be that its instance is down."""
+        del now
+        if self._server is None:
+            try:
+                self._server = _AgentServer(self._place, _Handler)
+            except OSError as error:
+                where = "{}:{}".format(*self._place)
+                return StepResult(fault=f"cannot listen on {where} for agent checks: {error.strerror or error}")
+            threading.Thread(target=self._server.serve_forever, name="agent", daemon=True).start()
+        self._server.instances = tuple(instances)
+        return StepResult()
 
 
-class _Listener(socketserver.ThreadingTCPServer):
+class _AgentServer(socketserver.ThreadingTCPServer):
+    """`instances` is replaced as a whole at every change."""
+
     allow_reuse_address = True
     daemon_threads = True
+    instances: tuple[BalancedInstance, ...] = ()
 
     def __init__(self, address: tuple[str, int], handler: type[socketserver.BaseRequestHandler]) -> None:
         if ":" in address[0]:
@@ -73,12 +74,10 @@ class _Listener(socketserver.ThreadingTCPServer):
         super().__init__(address, handler)
 
 
-def _line(connection: socket.socket) -> bytes:
-    """A line, up to its end, the end of the connection, or the longest length allowed."""
-    question = b""
-    while b"\n" not in question and len(question) < LONGEST:
-        piece = connection.recv(LONGEST)
-        if not piece:
-            break
-        question += piece
-    return question.partition(b"\n")[0]
+class _Handler(socketserver.StreamRequestHandler):
+    timeout = PATIENCE
+    server: _AgentServer
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # HAProxy has given up, and will ask again
+            self.wfile.write(answer(self.rfile.readline(LONGEST), self.server.instances))

@@ -43,11 +43,8 @@ class Refusal(Enum):
     STATIC_ALGORITHM = "static-algorithm"
     NOT_IN_MAINTENANCE = "not-in-maintenance"
     CONNECTED = "connected"
-    REFERENCED = "referenced"
     NO_ID_LEFT = "no-id-left"
     NO_CHECK = "no-check"
-    BAD_ADDRESS = "bad-address"
-    BAD_ARGUMENT = "bad-argument"
     UNKNOWN_COMMAND = "unknown-command"
     UNREADABLE = "unreadable"
     OTHER = "other"
@@ -80,13 +77,10 @@ _PATTERNS: tuple[tuple[str, Refusal], ...] = (
     (r"Backend must use a dynamic load balancing", Refusal.STATIC_ALGORITHM),
     (r"Only servers in maintenance mode can be deleted", Refusal.NOT_IN_MAINTENANCE),
     (r"Server still has connections attached", Refusal.CONNECTED),
-    (r"This server cannot be removed at runtime", Refusal.REFERENCED),
     (r"Cannot attach server : no id left", Refusal.NO_ID_LEFT),
     (r"(Health check|Agent) was not configured", Refusal.NO_CHECK),
-    (r"Invalid addr|invalid (address|port)|Update for the current server address family", Refusal.BAD_ADDRESS),
     (r"Unknown command", Refusal.UNKNOWN_COMMAND),
     (r"This command is restricted to (experimental|expert) mode", Refusal.TOO_OLD),
-    (r"Require|.*expects|unknown keyword|'.*' (expects|cannot)", Refusal.BAD_ARGUMENT),
 )
 
 _DONE = re.compile(
@@ -112,14 +106,6 @@ class BackendServer(Struct, frozen=True, kw_only=True):
     def serves(self) -> bool:
         """Whether it gets new requests, as far as commands decide that."""
         return not self.maintenance and not self.drain
-
-
-class BackendLoad(Struct, frozen=True, kw_only=True):
-    """The row of a backend in `show stat`: waiting requests, sessions, new sessions in the last second."""
-
-    queue: int
-    sessions: int
-    rate: int
 
 
 def refusal(command: str, answer: str) -> HaproxyError | None:
@@ -214,46 +200,41 @@ def read_used(answer: str) -> dict[tuple[str, str], int]:
     return used
 
 
-def read_load(answer: str, backend: str) -> BackendLoad:
-    """`show stat`: the row of a backend."""
+def read_load(answer: str, backend: str, column: str) -> int:
+    """`show stat`: a number of a backend."""
     command = "show stat"
     lines = _table(command, answer)
     lines[0] = lines[0].removeprefix("# ")
     try:
         for row in csv.DictReader(lines, strict=True):
             if row.get("pxname") == backend and row.get("svname") == "BACKEND":
-                queue, sessions, rate = (_number(command, row.get(key) or "") for key in ("qcur", "scur", "rate"))
-                return BackendLoad(queue=queue, sessions=sessions, rate=rate)
+                return _number(command, row.get(column) or "")
     except csv.Error as error:
         raise _unreadable(command, str(error)) from None
     raise HaproxyError(Refusal.NO_BACKEND, f"cannot find the backend {_brief(backend)} in HAProxy's statistics")
 
 
-def _complete(command: str, answer: str) -> str:
-    if answer.startswith("Name: ") and not answer.endswith(END):
-        raise _cut_short(command)
-    return answer
-
-
 def read_version(answer: str) -> tuple[int, int]:
     """`show info`: major and minor version."""
-    answer = _complete("show info", answer)
-    match = re.search(r"^Version: ([0-9]{1,4})\.([0-9]{1,4})", answer, re.MULTILINE)
-    if match is None:
-        raise HaproxyError(_kind(answer.strip()), f"cannot read HAProxy's version: {_brief(answer)!r}")
+    match = _of_info("version", r"^Version: ([0-9]{1,4})\.([0-9]{1,4})", answer)
     return int(match[1]), int(match[2])
 
 
 def read_pid(answer: str) -> int:
     """`show info`: the worker's pid, as HAProxy sees it."""
-    answer = _complete("show info", answer)
-    match = re.search(r"^Pid: ([0-9]{1,10})$", answer, re.MULTILINE)
+    return int(_of_info("pid", r"^Pid: ([0-9]{1,10})$", answer)[1])
+
+
+def _of_info(what: str, pattern: str, answer: str) -> re.Match[str]:
+    if answer.startswith("Name: ") and not answer.endswith(END):
+        raise _cut_short("show info")
+    match = re.search(pattern, answer, re.MULTILINE)
     if match is None:
-        raise HaproxyError(_kind(answer.strip()), f"cannot read HAProxy's pid: {_brief(answer)!r}")
-    return int(match[1])
+        raise HaproxyError(_kind(answer.strip()), f"cannot read HAProxy's {what}: {_brief(answer)!r}")
+    return match
 
 
 def _number(command: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 19:
-        raise _unreadable(command, f"{_brief(text)!r} is no number")
+        raise _unreadable(command, f"{_brief(text)!r} is not a number")
     return int(text)

@@ -6,44 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
-from procman.companions.balancer.agent import AgentServer
-from procman.companions.balancer.haproxy import HaproxyBackend, StepResult
+from procman.companions.balancer.agent import AgentTarget
+from procman.companions.balancer.haproxy import HaproxyBackend
 from procman.companions.balancer.planning import BackendSpec
 from procman.companions.balancer.runtime import Runtime
 from procman.companions.balancer.template import FileOutput, JinjaTemplate, TemplateFile
 from procman.core.balancer_settings import Balancer, HaproxyBalancer, host_and_port
-from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from procman.companions.balancer.fleet import BalancedInstance
     from procman.companions.balancer.loop import BalancerTarget
-
-
-class AgentTarget:
-    """Instances whose servers ask for their state. Holds no stop, as it never learns when connections are closed."""
-
-    holds = 0.0
-
-    def __init__(self, host: str, port: int) -> None:
-        self._place = host, port
-        self._agent: AgentServer | None = None
-
-    def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
-        """Start to listen the first time: before that, the answer to every server would be that its instance is down."""
-        del now
-        if self._agent is None:
-            try:
-                self._agent = AgentServer(*self._place, tuple(instances))
-            except ProcmanError as error:
-                return StepResult(fault=error.message)
-        self._agent.instances = tuple(instances)
-        return StepResult()
-
-    def close(self) -> None:
-        if self._agent is not None:
-            self._agent.close()
 
 
 def target_of(type_name: str, settings: Balancer) -> BalancerTarget:

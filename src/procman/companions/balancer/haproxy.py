@@ -5,21 +5,21 @@ It only remembers since when an instance is draining; everything else is read ag
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from procman.companions.balancer.answers import HaproxyError, Refusal
-from procman.companions.balancer.files import write_whole
-from procman.companions.balancer.planning import BackendSpec, Endpoint, Keeping, Planned, included, keeping_of, plan
+from procman.companions.balancer.planning import BackendSpec, Planned, included, plan, slots_of
+from procman.companions.files import write_whole
+from procman.companions.program import text_of
 from procman.errors import ProcmanError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from procman.companions.balancer.answers import BackendServer
     from procman.companions.balancer.fleet import BalancedInstance
+    from procman.companions.balancer.runtime import Runtime
 
 ROUNDS = 4
 """Plans in one step: drain, maintenance, deletion, and the name's next server, where no connection is in use."""
@@ -36,20 +36,6 @@ HOPELESS = frozenset(
 """Faults that do not go away by waiting: stops are not held up for them."""
 
 
-class HaproxyRuntime(Protocol):
-    """The part of runtime.py that is needed here."""
-
-    def change(self, command: str) -> None: ...
-
-    def servers(self, backend: str) -> tuple[BackendServer, ...]: ...
-
-    def state(self) -> str: ...
-
-    def check_version(self) -> None: ...
-
-    def is_replacing(self) -> bool: ...
-
-
 class StepResult(Struct, frozen=True, kw_only=True):
     """Instances (name, generation) to release, a fault as text ("": none), and seconds until the next poll."""
 
@@ -64,7 +50,7 @@ class HaproxyBackend:
     def __init__(
         self,
         backend: BackendSpec,
-        runtime: HaproxyRuntime,
+        runtime: Runtime,
         drain: float,
         *,
         file: str = "",
@@ -85,31 +71,21 @@ class HaproxyBackend:
         leaving = {(i.name, i.generation) for i in instances if i.draining}
         self._since = {run: self._since.get(run, now) for run in leaving}
         overdue = {run for run, since in self._since.items() if now - since >= self._drain}
-        wanted = [
-            Endpoint(
-                name=i.name,
-                host=i.host,
-                port=i.port,
-                serves=i.ready and not i.draining,
-                hurried=(i.name, i.generation) in overdue,
-            )
-            for i in instances
-        ]
         try:
-            planned = self._reconcile(wanted)
+            planned = self._reconcile(instances, {name for name, _ in overdue})
             gone = set(planned.gone)
             waits = any(run[0] in gone for run in leaving - overdue) and self._runtime.is_replacing()
         except HaproxyError as error:
             self._met = False
             # when everything ends HAProxy has often ended first: then no request waits
-            nobody = error.kind is Refusal.ABSENT and not any(endpoint.serves for endpoint in wanted)
+            nobody = error.kind is Refusal.ABSENT and not any(i.serves for i in instances)
             released = leaving if nobody or error.kind in HOPELESS else overdue
             again = CALM if error.kind in HOPELESS else SOON * 5
             return StepResult(released=tuple(sorted(released)), fault=text_of(error), again_in=again)
         released = overdue | {run for run in leaving if run[0] in gone and not waits}
         return StepResult(
             released=tuple(sorted(released)),
-            fault=self._keep(wanted) or self._homeless(planned),
+            fault=self._keep(instances) or self._homeless(planned),
             again_in=SOON if planned.draining or waits else CALM,
         )
 
@@ -119,15 +95,13 @@ class HaproxyBackend:
         names = ", ".join(planned.homeless)
         return f"cannot add {names}: no free slot in {self._backend.name} (raise the number of its server-template)"
 
-    def _reconcile(self, wanted: Sequence[Endpoint]) -> Planned:
+    def _reconcile(self, wanted: Sequence[BalancedInstance], overdue: set[str]) -> Planned:
         if not self._met:
             self._runtime.check_version()
             self._is_kept = False
         planned = Planned()
         for _ in range(ROUNDS):
-            actual = self._runtime.servers(self._backend.name)
-            backend = replace(self._backend, keeping=keeping_of(self._backend.name, self._backend.prefix, actual))
-            planned = plan(backend, wanted, actual)
+            planned = plan(self._backend, wanted, self._runtime.servers(self._backend.name), overdue)
             if not planned.commands:
                 break
             self._is_kept = False
@@ -150,22 +124,17 @@ class HaproxyBackend:
             }:
                 raise
 
-    def _keep(self, wanted: Sequence[Endpoint]) -> str:
+    def _keep(self, wanted: Sequence[BalancedInstance]) -> str:
         """Write the file from which HAProxy reads its servers at its next start; why that failed, "" otherwise."""
         if not self._file or self._is_kept:
             return ""
         try:
             actual = self._runtime.servers(self._backend.name)
-            if keeping_of(self._backend.name, self._backend.prefix, actual) is Keeping.SLOTS:
-                write_whole(self._file, self._runtime.state())
+            if slots_of(self._backend, actual):
+                write_whole(self._file, self._runtime.state().encode())
             else:
-                write_whole(self._file, included(self._backend, wanted, self._section))
+                write_whole(self._file, included(self._backend, wanted, self._section).encode())
         except ProcmanError as error:
             return text_of(error)
         self._is_kept = True
         return ""
-
-
-def text_of(error: ProcmanError) -> str:
-    """A fault in one line, with what to do about it."""
-    return f"{error.message} ({error.hint})" if error.hint else error.message

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from procman.companions.balancer.haproxy import CALM, StepResult
+from procman.companions.program import CompanionFaults
 from procman.errors import NotRunningError, ProcmanError
 
 if TYPE_CHECKING:
@@ -21,6 +23,13 @@ class BalancerTarget(Protocol):
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult: ...
 
 
+class StepFaults(CompanionFaults):
+    """Each with its topic before it: a target, or what was asked of procman."""
+
+    def set(self, topic: str, text: str, healed: str = "") -> None:
+        super().set(topic, f"{topic}: {text}" if text else "", healed or f"{topic}: in step again")
+
+
 class BalancerLoop:
     """All targets, one for each type. Reports a fault once, and once that it is over."""
 
@@ -29,16 +38,12 @@ class BalancerLoop:
         fleet: BalancedFleet,
         targets: Mapping[str, BalancerTarget],
         monotonic: Callable[[], float],
-        log: Callable[[str], None],
-        unusable: Mapping[str, str] | None = None,
+        faults: StepFaults,
     ) -> None:
-        """`unusable`: types without a target, and what is wrong with their settings."""
         self._fleet = fleet
         self._targets = targets
         self._monotonic = monotonic
-        self._log = log
-        self.faults: dict[str, str] = dict(unusable or {})
-        """What is wrong at present, by type: the state that `ps --companions` shows."""
+        self._faults = faults
 
     def step(self) -> float:
         """Bring everything in step; returns seconds until the next poll."""
@@ -50,42 +55,16 @@ class BalancerLoop:
         except NotRunningError:
             raise
         except ProcmanError as error:
-            self._log_change("procman", error.message)
+            self._faults.set("procman", error.message)
             return CALM
-        self._log_change("procman", "")
+        self._faults.set("procman", "")
         again = CALM
         for name, target in self._targets.items():
             kept = target.step([i for i in instances if i.type == name], self._monotonic())
-            self._log_change(name, kept.fault)
-            for instance, generation in kept.released:
-                self._release(instance, generation)
+            self._faults.set(name, kept.fault)
+            for instance, generation in kept.released:  # asked again at the next poll, as long as it is draining
+                release = partial(self._fleet.release, instance, generation)
+                self._faults.attempt(f"release {instance}", release)
             again = min(again, kept.again_in)
-        self._report()
+        self._faults.attempt("procman", lambda: self._fleet.report(self._faults.text))
         return again
-
-    def _report(self) -> None:
-        try:
-            self._fleet.report("; ".join(f"{topic}: {text}" for topic, text in self.faults.items()))
-        except NotRunningError:
-            raise
-        except ProcmanError as error:  # repeated at the next poll
-            self._log_change("procman", error.message)
-
-    def _release(self, name: str, generation: int) -> None:
-        try:
-            self._fleet.release(name, generation)
-        except ProcmanError as error:  # asked again at the next poll, as long as it is draining
-            self._log_change(f"release {name}", error.message)
-        else:
-            self._log_change(f"release {name}", "")
-
-    def _log_change(self, topic: str, text: str) -> None:
-        before = self.faults.get(topic, "")
-        if text and not before:
-            self._log(f"{topic}: {text}")
-        elif before and not text:
-            self._log(f"{topic}: in step again")
-        if text:
-            self.faults[topic] = text
-        else:
-            self.faults.pop(topic, None)

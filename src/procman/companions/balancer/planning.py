@@ -14,42 +14,23 @@ In both a server leaves by `drain`, waits until no connection is in use, and goe
 from __future__ import annotations
 
 import re
-from enum import Enum
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from procman.companions.balancer.answers import BackendServer
-
-
-class Keeping(Enum):
-    """How the servers of a backend are kept."""
-
-    SLOTS = "slots"
-    DYNAMIC = "dynamic"
-
-
-class Endpoint(Struct, frozen=True, kw_only=True):
-    """An instance as the balancer sees it. `serves`: it is ready, healthy and not about to stop."""
-
-    name: str
-    port: int
-    serves: bool
-    host: str = "127.0.0.1"
-    hurried: bool = False
-    """Its time to drain is over: remaining connections do not hold it up."""
+    from procman.companions.balancer.fleet import BalancedInstance
 
 
 class BackendSpec(Struct, frozen=True, kw_only=True):
-    """The backend of a process type. `options` follow the address in `add server`."""
+    """The backend of a process type. Slots start with `prefix`; `options` follow the address in `add server`."""
 
     name: str
     type: str
     prefix: str
-    keeping: Keeping = Keeping.SLOTS
     options: str = "check"
 
 
@@ -64,66 +45,69 @@ class Planned(Struct, frozen=True, kw_only=True):
     homeless: tuple[str, ...] = ()
 
 
-def keeping_of(backend: str, prefix: str, actual: Iterable[BackendServer]) -> Keeping:
-    """Slots where the backend has servers with this prefix, numbered as by `server-template`."""
-    pattern = re.compile(rf"{re.escape(prefix)}\d+")
-    slots = any(s.backend == backend and pattern.fullmatch(s.name) for s in actual)
-    return Keeping.SLOTS if slots else Keeping.DYNAMIC
+def slots_of(backend: BackendSpec, actual: Iterable[BackendServer]) -> list[BackendServer]:
+    """The servers of the backend that are slots: numbered after its prefix, as by `server-template`. Where there is one,
+    its servers are kept in slots.
+    """
+    return _named(backend, re.escape(backend.prefix), actual)
 
 
-def plan(backend: BackendSpec, wanted: Sequence[Endpoint], actual: Iterable[BackendServer]) -> Planned:
-    """The commands to send now. Call it again afterwards, as long as an instance is draining."""
-    ours = [server for server in actual if server.backend == backend.name and _is_ours(backend, server)]
-    match backend.keeping:
-        case Keeping.SLOTS:
-            return _plan_slots(wanted, ours)
-        case Keeping.DYNAMIC:
-            return _plan_dynamic(backend, wanted, ours)
-        case _:
-            assert_never(backend.keeping)
+def plan(
+    backend: BackendSpec,
+    wanted: Sequence[BalancedInstance],
+    actual: Sequence[BackendServer],
+    overdue: Collection[str] = (),
+) -> Planned:
+    """The commands to send now. Call it again afterwards, as long as an instance is draining. For `overdue` instances the
+    time to drain is over: remaining connections do not hold them up.
+    """
+    slots = slots_of(backend, actual)
+    if slots:
+        return _plan_slots(wanted, slots, overdue)
+    return _plan_dynamic(backend, wanted, _named(backend, rf"{re.escape(backend.type)}\.", actual), overdue)
 
 
-def _is_ours(backend: BackendSpec, server: BackendServer) -> bool:
-    """Whether the server is ours: servers that people added (a spare one elsewhere) are not touched."""
-    between = "" if backend.keeping is Keeping.SLOTS else r"\."
-    prefix = backend.prefix if backend.keeping is Keeping.SLOTS else backend.type
-    return re.fullmatch(rf"{re.escape(prefix)}{between}\d+", server.name) is not None
+def _named(backend: BackendSpec, start: str, actual: Iterable[BackendServer]) -> list[BackendServer]:
+    """Servers of these names, as only those are ours: any that people added (a spare one elsewhere) are not touched."""
+    return [s for s in actual if s.backend == backend.name and re.fullmatch(rf"{start}\d+", s.name)]
 
 
-def _plan_slots(wanted: Sequence[Endpoint], slots: list[BackendServer]) -> Planned:
+def _plan_slots(wanted: Sequence[BalancedInstance], slots: list[BackendServer], overdue: Collection[str]) -> Planned:
     slots = sorted(slots, key=_number)
     held: dict[str, BackendServer] = {}
     by_place = {(e.host, e.port): e for e in wanted}
     commands: list[str] = []
     for slot in sorted(slots, key=lambda each: not each.serves):  # of two with the same address, the one that serves
-        endpoint = by_place.get((slot.address, slot.port))
-        if endpoint is not None and endpoint.name not in held:
-            held[endpoint.name] = slot
+        instance = by_place.get((slot.address, slot.port))
+        if instance is not None and instance.name not in held:
+            held[instance.name] = slot
         elif not slot.maintenance:  # no instance is there any more, or another slot has the address
             commands.append(_state(slot, "maint"))
     taken = {slot.name for slot in held.values()}
     free = [slot for slot in slots if slot.name not in taken and not slot.used]
     homeless = []
-    for endpoint in wanted:
-        if endpoint.serves and endpoint.name not in held:
+    for instance in wanted:
+        if instance.serves and instance.name not in held:
             if not free:
-                homeless.append(endpoint.name)
+                homeless.append(instance.name)
                 continue
             slot = free.pop(0)
-            commands.append(f"set server {slot.backend}/{slot.name} addr {endpoint.host} port {endpoint.port}")
+            commands.append(f"set server {slot.backend}/{slot.name} addr {instance.host} port {instance.port}")
             commands.append(_state(slot, "ready"))
-    more, gone, draining = _settle(wanted, held)
+    more, gone, draining = _settle(wanted, held, overdue)
     return Planned(commands=(*commands, *more), gone=gone, draining=draining, homeless=tuple(homeless))
 
 
-def _plan_dynamic(backend: BackendSpec, wanted: Sequence[Endpoint], servers: list[BackendServer]) -> Planned:
-    by_name = {endpoint.name: endpoint for endpoint in wanted}
+def _plan_dynamic(
+    backend: BackendSpec, wanted: Sequence[BalancedInstance], servers: list[BackendServer], overdue: Collection[str]
+) -> Planned:
+    by_name = {instance.name: instance for instance in wanted}
     held: dict[str, BackendServer] = {}
     commands: list[str] = []
     leaving = set()
     for server in servers:
-        endpoint = by_name.get(server.name)
-        if endpoint is not None and (endpoint.host, endpoint.port) == (server.address, server.port):
+        instance = by_name.get(server.name)
+        if instance is not None and (instance.host, instance.port) == (server.address, server.port):
             held[server.name] = server
             continue
         if not server.maintenance:
@@ -131,35 +115,35 @@ def _plan_dynamic(backend: BackendSpec, wanted: Sequence[Endpoint], servers: lis
         if not server.used:
             commands.append(f"del server {server.backend}/{server.name}")
         leaving.add(server.name)  # the next poll sees whose name is free again, as a deletion can be refused
-    for endpoint in wanted:
-        if endpoint.serves and endpoint.name not in held and endpoint.name not in leaving:
-            name = f"{backend.name}/{endpoint.name}"
-            commands.append(f"add server {name} {_address(endpoint)} {backend.options}".rstrip())
+    for instance in wanted:
+        if instance.serves and instance.name not in held and instance.name not in leaving:
+            name = f"{backend.name}/{instance.name}"
+            commands.append(f"add server {name} {_address(instance)} {backend.options}".rstrip())
             commands += [f"enable health {name}"] if "check" in backend.options.split() else []
             commands.append(f"set server {name} state ready")
-    more, gone, draining = _settle(wanted, held)
+    more, gone, draining = _settle(wanted, held, overdue)
     return Planned(commands=(*commands, *more), gone=gone, draining=draining)
 
 
 def _settle(
-    wanted: Sequence[Endpoint], held: dict[str, BackendServer]
+    wanted: Sequence[BalancedInstance], held: dict[str, BackendServer], overdue: Collection[str]
 ) -> tuple[list[str], tuple[str, ...], tuple[str, ...]]:
     """Commands for servers that have their instance's address, and instances that have left or are leaving."""
     commands, gone, draining = [], [], []
-    for endpoint in wanted:
-        server = held.get(endpoint.name)
+    for instance in wanted:
+        server = held.get(instance.name)
         if server is None:
-            gone += [] if endpoint.serves else [endpoint.name]
-        elif endpoint.serves:
+            gone += [] if instance.serves else [instance.name]
+        elif instance.serves:
             commands += [] if server.serves else [_state(server, "ready")]
         elif server.maintenance:
-            gone.append(endpoint.name)
-        elif server.drain and (server.used == 0 or endpoint.hurried):
+            gone.append(instance.name)
+        elif server.drain and (server.used == 0 or instance.name in overdue):
             commands.append(_state(server, "maint"))
-            gone.append(endpoint.name)
+            gone.append(instance.name)
         else:
             commands += [] if server.drain else [_state(server, "drain")]
-            draining.append(endpoint.name)
+            draining.append(instance.name)
     return commands, tuple(gone), tuple(draining)
 
 
@@ -167,15 +151,15 @@ def _state(server: BackendServer, state: str) -> str:
     return f"set server {server.backend}/{server.name} state {state}"
 
 
-def _address(endpoint: Endpoint) -> str:
-    return f"[{endpoint.host}]:{endpoint.port}" if ":" in endpoint.host else f"{endpoint.host}:{endpoint.port}"
+def _address(instance: BalancedInstance) -> str:
+    return f"[{instance.host}]:{instance.port}" if ":" in instance.host else f"{instance.host}:{instance.port}"
 
 
 def _number(server: BackendServer) -> int:
     return int(server.name[len(server.name.rstrip("0123456789")) :])
 
 
-def included(backend: BackendSpec, wanted: Iterable[Endpoint], section: Sequence[str]) -> str:
+def included(backend: BackendSpec, wanted: Iterable[BalancedInstance], section: Sequence[str]) -> str:
     """The backend as a configuration file that HAProxy reads beside its own, for dynamic servers.
 
     A section of HAProxy's configuration cannot be continued in another file, so this file has the whole backend;

@@ -6,13 +6,13 @@ stay with the old one, so the next command always reaches the worker that serves
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 
 from msgspec.structs import replace
 
 from procman.companions.balancer.answers import (
-    BackendLoad,
     BackendServer,
     HaproxyError,
     Refusal,
@@ -23,7 +23,6 @@ from procman.companions.balancer.answers import (
     read_version,
     refusal,
 )
-from procman.companions.balancer.workers import former_workers
 
 PATIENCE = 1.0
 """Seconds for one command. HAProxy answers in under a millisecond, or it hangs."""
@@ -58,8 +57,9 @@ class Runtime:
         used = read_used(self.ask(f"show servers conn {backend}"))
         return tuple(replace(server, used=used.get((server.backend, server.name))) for server in servers)
 
-    def load(self, backend: str) -> BackendLoad:
-        return read_load(self.ask("show stat -1 2 -1"), backend)
+    def load(self, backend: str, column: str) -> int:
+        """A number of a backend, from the statistics."""
+        return read_load(self.ask("show stat -1 2 -1"), backend, column)
 
     def state(self) -> str:
         """The content of a `server-state-file`, which HAProxy reads at its start."""
@@ -70,7 +70,7 @@ class Runtime:
     def check_version(self) -> None:
         version = read_version(self.ask("show info"))
         if version < OLDEST:
-            raise HaproxyError(Refusal.TOO_OLD, f"cannot work with HAProxy {version[0]}.{version[1]}")
+            raise HaproxyError(Refusal.TOO_OLD, f"cannot use HAProxy {version[0]}.{version[1]}")
 
     def is_replacing(self) -> bool:
         """Whether workers from before a reload still finish requests."""
@@ -106,3 +106,38 @@ def _unreachable(path: str, error: OSError, patience: float) -> HaproxyError:
             return HaproxyError(Refusal.FORBIDDEN, f"cannot reach HAProxy on {path}: {error.strerror}")
         case _:
             return HaproxyError(Refusal.ABSENT, f"cannot reach HAProxy on {path}: {error.strerror or error}")
+
+
+def former_workers(pid: int, proc: str = "/proc") -> tuple[int, ...]:
+    """Workers that `pid` has replaced and that still run: they finish their requests, and no command reaches them.
+
+    If a process is stopped meanwhile, such a request fails, and the new worker does not count it. (Measured: 19 of 40,000
+    requests of 20 ms failed where instances were stopped right after a reload.) The command line of the new worker names
+    them, after `-sf` or `-st`; where it cannot be read (another PID namespace, not Linux) none are known.
+    """
+    words = _read(f"{proc}/{pid}/cmdline").split("\0")
+    named: list[int] = []
+    follows = False
+    for word in words:
+        if word in {"-sf", "-st"}:
+            follows = True
+        elif follows and re.fullmatch(r"[0-9]{1,10}", word):
+            named.append(int(word))
+        else:
+            follows = False
+    program = _program(proc, pid)
+    return tuple(number for number in named if program and _program(proc, number) == program)
+
+
+def _program(proc: str, pid: int) -> str:
+    """The name of a process's program, "" where it has ended: its number may belong to another one by now."""
+    name, _, rest = _read(f"{proc}/{pid}/stat").partition("(")[2].rpartition(")")
+    return "" if not rest or rest.split()[0] in "ZX" else name
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode(errors="replace")
+    except OSError:  # ended, or not visible from here
+        return ""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.companions.balancer.files import write_whole
-from procman.companions.balancer.haproxy import CALM, SOON, StepResult, text_of
+from procman.companions.balancer.haproxy import CALM, SOON, StepResult
+from procman.companions.files import write_whole
+from procman.companions.program import needing, text_of
 from procman.errors import ConfigError, ProcmanError
-from procman.extras import how_to_install
 from procman.text.words import index_of
 
 if TYPE_CHECKING:
@@ -34,11 +34,8 @@ class JinjaTemplate:
     """A Jinja template with `instances` (name, host, port, index) and `type`. Raises ConfigError for an invalid one."""
 
     def __init__(self, path: str) -> None:
-        try:
+        with needing(f"use the template {path}"):
             import jinja2  # noqa: PLC0415  an extra, only needed to write a file
-        except ModuleNotFoundError:
-            message = f"cannot use the template {path}: the Python package jinja2 is not installed"
-            raise ConfigError(message, f"`{how_to_install('jinja2')}` installs it") from None
         # The text is not HTML, and the author of the template may do everything that procman may.
         environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
         self._error = jinja2.TemplateError
@@ -93,9 +90,9 @@ class TemplateFile:
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
         """Write and reload changes that have waited for long enough. `now` is monotonic seconds.
 
-        The first time the file is always read: the companion before may have been killed between writing and reloading.
+        The first time the file is always read: the previous companion may have been killed between writing and reloading.
         """
-        serving = [i for i in instances if i.ready and not i.draining]
+        serving = [i for i in instances if i.serves]
         names = frozenset((i.name, i.host, i.port) for i in serving)
         if self._reload is not None and not self._ended(self._reload, now):
             return self._unread(instances, serving, SOON)
@@ -121,7 +118,7 @@ class TemplateFile:
 
     def _write(self, serving: Sequence[BalancedInstance], names: frozenset[tuple[str, str, int]], now: float) -> None:
         try:
-            write_whole(self._output.path, self._template.render(self._type, serving))
+            write_whole(self._output.path, self._template.render(self._type, serving).encode())
         except ProcmanError as error:
             self._failed(text_of(error), now)
             return
@@ -133,12 +130,11 @@ class TemplateFile:
 
     def _ended(self, reload: ReloadRun, now: float) -> bool:
         """Whether the command has ended, and its outcome."""
-        fault = reload.outcome()
-        if fault is None:
+        if reload.is_alive():
             return False
         self._reload = None
-        if fault:
-            self._failed(fault, now)
+        if reload.fault:
+            self._failed(reload.fault, now)
         else:
             self._read, self._fault = reload.names, ""
         return True
@@ -153,25 +149,23 @@ def _leaving(instances: Sequence[BalancedInstance]) -> tuple[tuple[str, int], ..
     return tuple(sorted((i.name, i.generation) for i in instances if i.draining))
 
 
-class ReloadRun:
-    """The running command, and a thread that waits for it. `names` are the instances in the file that it reads."""
+class ReloadRun(threading.Thread):
+    """Runs the command, for PATIENCE at most; `fault` is "" where it succeeds. `names` are the instances in the file that
+    it reads.
+    """
 
     def __init__(self, command: str, names: frozenset[tuple[str, str, int]]) -> None:
+        super().__init__(name="reload", daemon=True)
         self.names = names
+        self.fault = ""
         self._command = command
-        self._fault = ""
-        self._thread = threading.Thread(target=self._work, name="reload", daemon=True)
-        self._thread.start()
+        self.start()
 
-    def outcome(self) -> str | None:
-        """The fault, "" where it succeeded; None while it runs, PATIENCE at most."""
-        return None if self._thread.is_alive() else self._fault
-
-    def _work(self) -> None:
+    def run(self) -> None:
         try:
             run(self._command)
         except ProcmanError as error:
-            self._fault = text_of(error)
+            self.fault = text_of(error)
 
 
 def run(command: str, patience: float = PATIENCE) -> None:

@@ -68,7 +68,7 @@ class Rule(Struct, frozen=True):
 
     def leads_to(self, folder: str) -> bool:
         """Whether it can match something in this folder."""
-        return _begins(folder.split("/"), [*self.pattern.split("/"), DEEP])
+        return _matches(folder.split("/"), [*self.pattern.split("/"), DEEP], begun=True)
 
     def base(self) -> str:
         """The folder above everything that it can match."""
@@ -104,21 +104,13 @@ def _wild(name: str) -> bool:
     return any(character in name for character in "*?[")
 
 
-def _begins(names: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether the pattern can match these names with others after them."""
-    if not names or not pattern:
-        return not names
-    hidden = names[0][:1] == "." and pattern[0][:1] != "."
-    if pattern[0] == DEEP:
-        return _begins(names, pattern[1:]) or (not hidden and _begins(names[1:], pattern))
-    return not hidden and fnmatchcase(names[0], pattern[0]) and _begins(names[1:], pattern[1:])
-
-
-def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
+def _matches(names: Sequence[str], pattern: Sequence[str], *, begun: bool = False) -> bool:
+    """Whether the pattern matches these names, or, where they are only `begun`, them with others after them."""
+    if not names and (begun or not pattern):
+        return True
     if not pattern:
-        return not names
-    if pattern[0] == DEEP:
-        return _matches(names, pattern[1:]) or bool(names and names[0][:1] != "." and _matches(names[1:], pattern))
-    if not names or (names[0][:1] == "." and pattern[0][:1] != "."):
         return False
-    return fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
+    shown = bool(names) and (names[0][:1] != "." or pattern[0][:1] == ".")
+    if pattern[0] == DEEP:
+        return _matches(names, pattern[1:], begun=begun) or (shown and _matches(names[1:], pattern, begun=begun))
+    return shown and fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:], begun=begun)

@@ -1,5 +1,5 @@
-"""What the system reports no change of: the files behind links, a folder that took the place of a watched one, and what a
-new folder had in it before it was watched.
+"""Finds the changes that the system does not report: of files behind links, of a folder that took the place of a
+watched one, and in a new folder before it was watched.
 
 inotify(7) watches what a name led to, so links and watched folders are compared with what they lead to now.
 """
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from procman.companions.watcher.rules import Rule
 
 Mark: TypeAlias = tuple[int, ...] | None
-"""What changes with what a name leads to; None where it leads nowhere."""
+"""A value that changes when a name leads to something else; None if it leads nowhere."""
 
 
 GRANULARITY_NS = 20_000_000
-"""By how much the time of a file may be before that of the clock: the system's tick is 4 or 10 ms."""
+"""How far the time of a file may be behind the clock: the system's tick is 4 or 10 ms."""
 
 
 class Tree:
-    """The folders to watch, and the links in them, from one beginning of a watch to the next. Paths are absolute."""
+    """The folders to watch, and the links in them, from the start of one watch to the start of the next. Paths are
+    absolute.
+    """
 
     def __init__(self, rules: Collection[Rule], root: str) -> None:
         self.places: list[str] = []
@@ -49,8 +51,8 @@ class Tree:
         return self.places
 
     def changed(self, added: Iterable[str], deleted: Collection[str]) -> set[str]:
-        """The files that have changed besides those which the system reports, by what it reports. The watch is stale
-        afterwards where some of them are in a folder that it does not know.
+        """The changed files that the system does not report itself, found from those that it reports. Afterwards the
+        watch is stale if one of them is in a folder that it does not know.
         """
         self._compared_at = time.time_ns()
         paths = self._unseen()

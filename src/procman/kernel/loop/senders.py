@@ -1,4 +1,4 @@
-"""A signal together with its sender, which Python's own handlers do not tell: signalfd(2), through the C library."""
+"""A signal together with its sender, which Python's own handlers do not report: signalfd(2), through the C library."""
 
 from __future__ import annotations
 

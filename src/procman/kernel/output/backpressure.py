@@ -61,11 +61,6 @@ class Backpressure:
             self._own_rest += len(lines)
         self._sink.write(lines)
 
-    def prompt(self, shown: Data) -> None:
-        """An unfinished line of a terminal, which is not needed while the output is stalled."""
-        if not self._sink.stalled:
-            self._sink.write(shown)
-
     def drop_older(self, stream: ChildStream, notice: Callable[[str], Data]) -> None:
         """Drop the last output of an earlier process of this slot, in favour of one line that counts it."""
         older = self._waiting.get(stream.name)

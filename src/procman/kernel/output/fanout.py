@@ -57,7 +57,7 @@ class Fanout:
     # ---- how it looks
 
     def widen(self, names: Iterable[str]) -> bool:
-        """Pad all names to the widest of these and those known before; whether that has changed."""
+        """Pad all names to the widest of these and those known before; returns whether that has changed."""
         wider = self.formatter.widen(names)
         if wider:
             self._own.second = self._trouble.second = -1
@@ -112,7 +112,7 @@ class Fanout:
             return
         text = stream.view.prompt(bytes(stream.partial))
         if text:
-            self.pressure.prompt(self.formatter.viewed(stream, clock.time(), text))
+            self.pressure.write(stream, self.formatter.viewed(stream, clock.time(), text), memoryview(b""))
 
     def log(self, text: str, time: float | None = None, *, trouble: bool = False) -> None:
         """Log procman's own line (or lines) with `time` (seconds since the epoch; now where None), in the colour of

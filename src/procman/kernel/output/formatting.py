@@ -43,7 +43,7 @@ class Formatter:
         self.width = len(display.SYSTEM)
 
     def widen(self, names: Iterable[str]) -> bool:
-        """Pad all names to the widest of these and those known before; whether that has changed."""
+        """Pad all names to the widest of these and those known before; returns whether that has changed."""
         before = self.width
         self.width = max((before, *map(len, names)))
         return self.width > before

@@ -27,13 +27,13 @@ _GRANTED = 4096
 """The size that any ring may have, however little room there is in total."""
 
 _BYTES_A_ROW = 32
-"""At most one row for so many bytes of a ring, so that an instance that writes one-byte lines is bounded, too."""
+"""Bytes of a ring for each row that it may have: otherwise one-byte lines would lead to rows without bound."""
 
 _ROW = Layout("dQQ")
 """Of a chunk: its time, the absolute offset after it, and its number among those of all instances."""
 
 _PRUNE_AFTER = 64 * _ROW.size
-"""Bytes of rows that may be added until those are searched whose bytes are lost."""
+"""By how many bytes the rows may grow before those whose output is lost are removed."""
 
 
 class HistoryEntry(Struct, frozen=True, gc=False):
@@ -70,7 +70,7 @@ class HistoryState(Struct, frozen=True):
 
     @property
     def memory(self) -> int:
-        """How many bytes follow."""
+        """How many bytes follow this state."""
         return sum(ring.size + 1 for ring in self.rings)
 
 

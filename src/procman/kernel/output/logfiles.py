@@ -102,7 +102,7 @@ class _File:
         self._size = 0
 
     def put(self, data: Data) -> int:
-        """Write some of the data; how much. Raises OSError."""
+        """Write some of the data; returns how much. Raises OSError."""
         if self._fd < 0:
             self._open()
         if self._limit and self._size + len(data) > self._limit:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from procman.kernel.output.history import History
     from procman.kernel.output.logfiles import LogFiles
     from procman.kernel.output.sinks import Sink
-    from procman.kernel.output.stream import Tap
     from procman.kernel.output.terminals import Terminals
 
 
@@ -55,45 +54,17 @@ class Multiplexer:
     ) -> None:
         self._sink = sink
         self._fanout = Fanout(sink, history, format, files)
-        self._reader = Reader(reactor, self._fanout)
-        sink.on_stalled.append(self._reader.pause)
-        sink.on_flowing += (self._reader.resume, self._fanout.pressure.flow)
+        self._reader = reader = Reader(reactor, self._fanout)
+        self.open, self.drain, self.end_line, self.close = reader.open, reader.drain, reader.end_line, reader.close
+        self.add_tap, self.remove_tap, self.streams_of = reader.add_tap, reader.remove_tap, reader.streams_of
+        self.log, self.reopen = self._fanout.log, self._fanout.reopen
+        sink.on_stalled.append(reader.pipes.pause)
+        sink.on_flowing += (reader.resume, self._fanout.pressure.flow)
         _keep_heap()
 
     @property
     def terminals(self) -> Terminals:
         return self._reader.terminals
-
-    # ---- streams of children
-
-    def open(
-        self, name: str, type_name: str, fd: int, stream: str | None = None, *, terminal: bool = False
-    ) -> ChildStream:
-        """Read this pipe, or this terminal's master, from now on. Raises OSError, with it closed."""
-        return self._reader.open(name, type_name, fd, stream, terminal=terminal)
-
-    def streams_of(self, name: str) -> list[ChildStream]:
-        """The open streams of an instance."""
-        return [stream for stream in self._reader.streams if stream.name == name]
-
-    def drain(self, stream: ChildStream) -> None:
-        """At a death: read what the pipe holds now."""
-        self._reader.drain(stream)
-
-    def end_line(self, stream: ChildStream) -> None:
-        """End an unfinished line with the missing newline."""
-        self._reader.end_line(stream)
-
-    def close(self, stream: ChildStream) -> None:
-        """The process and its group have ended: read what the pipe still holds, and close it."""
-        self._reader.close(stream)
-
-    def add_tap(self, name: str, tap: Tap) -> None:
-        """Give this tap the output of an instance from now on."""
-        self._reader.add_tap(name, tap)
-
-    def remove_tap(self, name: str, tap: Tap) -> None:
-        self._reader.remove_tap(name, tap)
 
     def forget(self, name: str) -> None:
         """The slot has been removed."""
@@ -109,19 +80,11 @@ class Multiplexer:
                 stream.second = -1
             self._reader.fit_terminals()
 
-    def log(self, text: str, time: float | None = None, *, trouble: bool = False) -> None:
-        """Log procman's own lines with `time` (seconds since the epoch; None: now); `trouble` is shown in red."""
-        self._fanout.log(text, time, trouble=trouble)
-
-    def reopen(self) -> bool:
-        """Open the log files again, as they may have been renamed; False where there are none."""
-        return self._fanout.reopen()
-
     def finish(self, deadline: float) -> None:
         """At the end: close everything. The sink has until `deadline` (monotonic) to write."""
         self._reader.finish()
         self._sink.flush(deadline)
-        self._reader.stop()
+        self._reader.pipes.close()
         self._fanout.close()
 
     # ---- handing it on

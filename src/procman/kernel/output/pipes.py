@@ -29,17 +29,17 @@ class Pipes:
         self._set = _epoll() or selectors.DefaultSelector()
         own: int | None = getattr(self._set, "fileno", lambda: None)()
         self._own = own  # its descriptor, if it has one
-        self._watched = False
+        self.watched = False
 
     def register(self, fd: int, stream: ChildStream) -> None:
         """Raises OSError where the system has no watch left (epoll(7)), with everything unchanged."""
         self._set.register(fd, READ)  # EPOLLIN is the same number
         self._streams[fd] = stream
-        if self._watched and self._own is None:
+        if self.watched and self._own is None:
             self._reactor.register(fd, READ, self._on_ready)
 
     def unregister(self, fd: int) -> None:
-        if self._watched and self._own is None:
+        if self.watched and self._own is None:
             self._reactor.unregister(fd)
         del self._streams[fd]
         with contextlib.suppress(OSError):  # the system may refuse it, and closing the descriptor does the same
@@ -55,14 +55,15 @@ class Pipes:
         """Watch them. Raises OSError like `register`."""
         for fd in self._fds():
             self._reactor.register(fd, READ, self._on_ready)
-        self._watched = True
+        self.watched = True
 
     def pause(self) -> None:
-        for fd in self._fds():
+        for fd in self._fds() if self.watched else ():
             self._reactor.unregister(fd)
-        self._watched = False
+        self.watched = False
 
     def close(self) -> None:
+        self.pause()
         self._set.close()
 
     def _fds(self) -> list[int]:

@@ -56,9 +56,8 @@ class Reader:
         self.streams: set[ChildStream] = set()
         self._outputs: dict[str, ProcessOutput] = {}
         self._ready: deque[ChildStream] = deque()
-        self._pipes = Pipes(reactor, self._on_ready)
+        self.pipes = Pipes(reactor, self._on_ready)
         self._terminals: terminals.Terminals | None = None
-        self._watched = False
         self._no_memory_until = 0.0  # when a lack of memory may be logged again
         self.watch()
 
@@ -89,7 +88,7 @@ class Reader:
         output = self._outputs.get(name) or ProcessOutput()
         opened = ChildStream(name, fd, stream, output)
         try:
-            self._pipes.register(fd, opened)
+            self.pipes.register(fd, opened)
         except OSError:
             os.close(fd)
             raise
@@ -110,12 +109,14 @@ class Reader:
         self._fanout.dress_terminal(stream)
         self.terminals.add(stream)
 
-    def drain(self, stream: ChildStream) -> int:
-        """At a death: read what the pipe holds now, and not up to its end, as a grandchild may keep it open. Returns how
-        many bytes of that are left.
+    def streams_of(self, name: str) -> list[ChildStream]:
+        """The open streams of an instance."""
+        return [stream for stream in self.streams if stream.name == name]
 
-        While the output is stalled a process may leave MAX_REST bytes, in place of those that an earlier process of the
-        slot left.
+    def drain(self, stream: ChildStream) -> int:
+        """At a death: read what the pipe holds now, but not up to its end, as a grandchild may keep it open. Returns
+        how many of these bytes are left. While the output is stalled, a process may leave MAX_REST bytes, which replace
+        those of an earlier process of the slot.
         """
         if self._pressure.stalled:
             self._fanout.drop_older(stream)
@@ -158,11 +159,6 @@ class Reader:
         for stream in tuple(self.streams):
             self.close(stream)
 
-    def stop(self) -> None:
-        """After the end: watch nothing any more."""
-        self.pause()
-        self._pipes.close()
-
     # ---- taps
 
     def add_tap(self, name: str, tap: Tap) -> None:
@@ -188,7 +184,7 @@ class Reader:
         """Read once from each ready pipe. Pipes that this round does not reach come first in the next."""
         for _ in range(BURST):
             if not self._ready:
-                self._ready.extend(self._pipes.ready())
+                self._ready.extend(self.pipes.ready())
             if self._pressure.stalled or not self._ready:
                 return
             self._read(self._ready.popleft(), CHUNK)
@@ -204,7 +200,7 @@ class Reader:
             self._fanout.history.relieve()
             if clock.monotonic() >= self._no_memory_until:
                 self._no_memory_until = clock.monotonic() + LOG_AGAIN
-                self._fanout.log("no memory for all output: some of it is dropped, and the largest history is given up")
+                self._fanout.log("not enough memory for all output: some of it and the largest history are dropped")
             return b""
 
     def _take(self, stream: ChildStream, size: int) -> bytes:
@@ -264,24 +260,18 @@ class Reader:
         """Stop watching its pipe."""
         if not stream.ended:
             stream.ended = True
-            self._pipes.unregister(stream.fd)
+            self.pipes.unregister(stream.fd)
             for tap in self.taps.get(stream.name, ()):
                 tap.ended(stream)
 
     # ---- while the reader of the output is too slow
 
-    def pause(self) -> None:
-        if self._watched:
-            self._pipes.pause()
-            self._watched = False
-
     def watch(self) -> None:
         """Watch the pipes again. Where the system has no watch left (epoll(7)), try again from time to time."""
-        if self._watched or self._pressure.stalled:
+        if self.pipes.watched or self._pressure.stalled:
             return
         try:
-            self._pipes.watch()
-            self._watched = True
+            self.pipes.watch()
         except OSError:
             self._reactor.call_at(clock.monotonic() + CHECK_AGAIN, self.watch)
 
@@ -301,7 +291,7 @@ class Reader:
         stream.partial += state.partial
         stream.ended = state.ended
         if not stream.ended:
-            self._pipes.register(stream.fd, stream)
+            self.pipes.register(stream.fd, stream)
         if state.terminal:
             self._add_terminal(stream)
             if stream.view is not None:

@@ -209,19 +209,14 @@ class Sink:
         self._queue: deque[_Queued] = deque()  # what comes after it
         self._mid_line = False  # whether the last byte written was not a newline
         self._watched = False
-        self._failed = False
+        self.failed = False  # whether it cannot be written at present
         self._torn = b""  # while failed: the rest of the line that was being written
         self._lost = [0, 0]  # while failed: lines, bytes
         self._retry_at = 0.0
 
-    @property
-    def failed(self) -> bool:
-        """Whether it cannot be written at present."""
-        return self._failed
-
     def write(self, data: Data, key: object = None, lines: int = 0) -> None:
         """Write, queue or drop; never wait. `key` and `lines` are for `discard`."""
-        if self._failed and not self._recover():
+        if self.failed and not self._recover():
             self._lose(data)
         elif self.stalled:
             self._queue.append(_Queued(data, key, lines))
@@ -249,7 +244,7 @@ class Sink:
             head=bytes(self._head),
             queue=tuple(QueuedWrite(bytes(queued.data), number(queued.key), queued.lines) for queued in self._queue),
             mid_line=self._mid_line,
-            failed=self._failed,
+            failed=self.failed,
             torn=self._torn,
             lost=(lines, size),
             retry_at=self._retry_at,
@@ -260,7 +255,7 @@ class Sink:
         """Continue with a state, before anything is written here. `keys` are the keys by number."""
         self._head = state.head
         self._queue.extend(_Queued(w.data, keys[w.key] if w.key is not None else None, w.lines) for w in state.queue)
-        self._mid_line, self._failed, self._torn = state.mid_line, state.failed, state.torn
+        self._mid_line, self.failed, self._torn = state.mid_line, state.failed, state.torn
         self._lost = [*state.lost]
         self._retry_at, self.dropped = state.retry_at, state.dropped
         if self._head or self._queue:
@@ -268,6 +263,10 @@ class Sink:
 
     def flush(self, deadline: float) -> None:
         """At the very end: wait for the reader until `deadline` (monotonic), then drop the rest and report it."""
+        if self.stalled and os.isatty(self._way.fd):  # the next prompt would undo Ctrl-S too, without these lines
+            from procman.kernel.output.terminals import resume  # noqa: PLC0415  only at the end, and only where it is held up
+
+            resume(self._way.fd)
         selector = OneShotSelector()
         selector.register(self._way.fd, WRITE)
         while self.stalled and (left := deadline - time.monotonic()) > 0:
@@ -343,14 +342,16 @@ class Sink:
     # ---- trouble
 
     def _fail(self, error: OSError) -> None:
-        self._failed = True
+        self.failed = True
         self._retry_at = time.monotonic() + self.retry
-        if error.errno == errno.EPIPE:
+        why = f"{error.strerror}; dropping output until it can be written"
+        if error.errno in (errno.EPIPE, errno.ECONNRESET):
+            why = "nobody reads it any more; dropping output until somebody does (`procman logs` has it)"
             self._mid_line = False  # the next reader has not seen the start of the line
         self._keep_torn(bytes(self._head))
         self._head = self._head[len(self._torn) :]
         self._lose_backlog()
-        self._on_trouble(f"cannot write to {self._name}: {error.strerror}; dropping output until it can be written")
+        self._on_trouble(f"cannot write to {self._name}: {why}")
 
     def _keep_torn(self, data: bytes) -> None:
         self._torn = data[: data.find(b"\n") + 1] if self._mid_line else b""
@@ -371,7 +372,7 @@ class Sink:
         except OSError:
             self._keep_torn(bytes(first))
             return False
-        self._failed = False
+        self.failed = False
         self._torn = b""
         self._lost = [0, 0]
         return True

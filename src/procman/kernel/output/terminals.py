@@ -13,6 +13,7 @@ import signal
 import struct
 import termios
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from procman.kernel.output.stream import UNKNOWN_SIZE
@@ -71,6 +72,13 @@ def screen_size(fd: int) -> tuple[int, int]:
     except OSError:
         return UNKNOWN_SIZE
     return (columns, lines) if columns and lines else UNKNOWN_SIZE
+
+
+def resume(fd: int) -> None:
+    """Undo Ctrl-S. TCOON alone undoes only a TCOOFF: Linux tells the two apart."""
+    with suppress(termios.error):  # it has hung up
+        termios.tcflow(fd, termios.TCOOFF)
+        termios.tcflow(fd, termios.TCOON)
 
 
 class Terminals:

@@ -19,17 +19,14 @@ from procman.core.events import Adopted, Emptied, Event, Orphaned
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process import children
+from procman.kernel.process.children import read_process
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.limitations import limitations
 from procman.kernel.process.process import Process
 from procman.kernel.process.table import ProcessTable
-from procman.later import later
 
 if TYPE_CHECKING:
-    from procman.core.decider import Decider
-    from procman.kernel.process import descent
-else:
-    descent = later(__name__, "procman.kernel.process.descent")
+    from procman.core.fallback import Decider
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
@@ -118,9 +115,9 @@ class Adoption:
         """As PID 1, log the orphans that may be left of these processes when they are stopped, as they run on: those that
         are younger. Others are of a `docker exec`, say.
         """
-        orphans = [descent.read_process(one.pid) for one in self._processes.orphans()]
+        orphans = [read_process(one.pid) for one in self._processes.orphans()]
         for process in stopped if orphans else ():
-            leader = descent.read_process(process.pid)
+            leader = read_process(process.pid)
             for one in orphans:
                 if one is not None and leader is not None and one.start_ticks >= leader.start_ticks:
                     self._report(one.pid, f"may be left of {process.name}")
@@ -135,8 +132,8 @@ class Adoption:
             self._output.log(f"pid {pid} ({name}) {what}: it runs until procman ends (`procman ps` lists it)")
 
     def foresee(self) -> None:
-        """What is decided is about to stop processes: find their descendants, and what they left behind, now and all at
-        once, as later they may be impossible to find. When everything ends without order, every process gets TERM anyway.
+        """A decision is about to stop processes: find their descendants, and what they left behind, now and all at
+        once. Later they may be impossible to find. When everything ends without order, every process gets TERM anyway.
         """
         decided, self.decided = self.decided, ()
         if not decided:  # that has been done

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from procman.core.events import Event, Exited, ExitStatus, OrphanReaped
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process import reaper, spawn
+from procman.kernel.process.children import read_process
 from procman.kernel.process.helpers import Helpers
 from procman.kernel.process.oom import OomNotes
 from procman.kernel.process.process import Process, group_of
@@ -22,11 +23,10 @@ from procman.text.shell import is_plain
 
 if TYPE_CHECKING:
     from procman import executables
-    from procman.kernel.process import descent, ports
+    from procman.kernel.process import ports
     from procman.kernel.process.adoption import Adoption
 else:
     executables = later(__name__, "procman.executables")
-    descent = later(__name__, "procman.kernel.process.descent")
     ports = later(__name__, "procman.kernel.process.ports")
 
 REAPS_A_ROUND = 256
@@ -59,7 +59,7 @@ class Deaths:
         self._post = post
 
     def collect(self, unasked: Callable[[Process], bool]) -> bool:
-        """Reap at most `REAPS_A_ROUND` children; whether there may be more. One signal can stand for many deaths.
+        """Reap at most `REAPS_A_ROUND` children; returns whether there may be more. One signal can stand for many deaths.
 
         `unasked`: whether a process ended without having been asked to. A leader is reaped only after its group got
         KILL: until then no other group can get its number.
@@ -113,8 +113,8 @@ class Deaths:
         that hides its origin (redis) still has the leader's name. That it is this instance's is remembered, as it may hide that next.
         """
         unknown = sorted(self._processes.unknown(self._adoption.children()))
-        leader = descent.read_process(process.pid) if unknown else None
-        for one in map(descent.read_process, unknown):
+        leader = read_process(process.pid) if unknown else None
+        for one in map(read_process, unknown):
             if one is None or one.ended or leader is None:
                 continue
             hidden = one.name == leader.name and not self._processes.is_own(one.pid)

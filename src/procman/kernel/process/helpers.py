@@ -127,7 +127,7 @@ class Helpers:
             self._kill(helper)
 
     def reaped(self, pid: int, status: ExitStatus) -> bool:
-        """A child has been reaped; whether it was a helper."""
+        """A child has been reaped; returns whether it was a helper."""
         helper = self._running.pop(pid, None)
         if helper is None:
             return False

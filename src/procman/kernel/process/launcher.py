@@ -23,7 +23,7 @@ from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.output.stream import UNKNOWN_SIZE
 from procman.kernel.process import spawn
 from procman.kernel.process.deaths import jitter
-from procman.kernel.process.ondemand import OnDemand, Provided
+from procman.kernel.process.ondemand import OnDemand
 from procman.kernel.process.process import MARK, Process
 from procman.kernel.process.table import ProcessTable
 from procman.text.shell import is_led_by_shell
@@ -50,13 +50,6 @@ class SpawnContext(Struct, frozen=True):
     locate: Callable[[str], str] = str
 
 
-class Launched(Struct, frozen=True):
-    """A process that was started, and why its output cannot be read ("": it is read)."""
-
-    process: Process
-    unreadable: str
-
-
 class Launcher:
     """Starts processes and puts them into the table."""
 
@@ -69,29 +62,53 @@ class Launcher:
         self._ports_of: Plan | None = None
         self._ports: dict[str, str] = {}
 
-    def launch(self, action: Spawn, plan: Plan, *, led_by_shell: bool) -> Launched:
-        """Start the process. Raises spawn.SpawnError, with nothing left of it."""
+    def launch(self, action: Spawn, plan: Plan) -> list[Event]:
+        """Start the process, and report that, or why it could not be started."""
+        try:
+            return self._launch(action, plan)
+        except spawn.SpawnError as error:
+            code, why = error.code, error.why
+        except MemoryError:
+            code, why = spawn.NO_ROOM, "procman has no memory left"
+        return [SpawnFailed(action.name, action.generation, code, why, jitter())]
+
+    def _launch(self, action: Spawn, plan: Plan) -> list[Event]:
+        """Raises spawn.SpawnError, with nothing left of the process."""
+        name, generation = action.name, action.generation
         root = self._root(plan)
         spec = _moved(action.spec, plan.root, root)
         provided = self._on_demand.provide(action)
-        env = self._environment(action.name, action.generation, spec, plan)
+        env = self._environment(name, generation, spec, plan)
         env.update(provided.env)
+        size = self._output.terminals.size_of(name) if spec.tty else UNKNOWN_SIZE
         descriptors = 1 + self._given.split_streams + self._given.log_file + (spec.stdin is Stdin.OPEN)
         self.limits.make_room((len(self.processes.current) + 1) * descriptors)
-        started = self._start(replace(action, spec=spec), root, env, provided)
-        process = Process(action.name, action.generation, spec, started.pid, time.monotonic())
+        started = self._start(
+            spawn.Launch(
+                spec,
+                env,
+                root,
+                self._given.split_streams,
+                self.limits.original,
+                size,
+                sockets=provided.sockets,
+                held=self.processes.subreaper,
+            )
+        )
+        process = Process(name, generation, spec, started.pid, time.monotonic())
         if started.holder:
             process.group, process.held = started.holder, True
+        led_by_shell = is_led_by_shell(spec.command, spec.shell)
         self.processes.add(process, led_by_shell=led_by_shell)
-        unreadable = ""
+        report: list[Event] = [Spawned(name, generation, process.pid, led_by_shell)]
         try:
             self._connect(process, started)
         except OSError as error:  # no memory, or no watch left for its pipe (epoll(7))
             if started.stderr is not None and not process.streams:
                 os.close(started.stderr)  # the other one has been closed where it was passed to
-            unreadable = error.strerror or str(error)
+            report.append(Unreadable(name, generation, error.strerror or str(error)))
         self._on_demand.began(process)
-        return Launched(process, unreadable)
+        return report
 
     def _root(self, plan: Plan) -> str:
         try:
@@ -124,29 +141,13 @@ class Launcher:
             self._ports = plan.port_variables()
         return self._ports
 
-    def _start(self, action: Spawn, root: str, env: dict[str, str], provided: Provided) -> spawn.SpawnedProcess:
-        given = self._given
-        size = self._output.terminals.size_of(action.name) if action.spec.tty else UNKNOWN_SIZE
-
-        def attempt() -> spawn.SpawnedProcess:
-            launch = spawn.Launch(
-                action.spec,
-                env,
-                root,
-                given.split_streams,
-                self.limits.original,
-                size,
-                sockets=provided.sockets,
-                held=self.processes.subreaper,
-            )
-            return spawn.start(launch)
-
+    def _start(self, launch: spawn.Launch) -> spawn.SpawnedProcess:
         try:
-            return attempt()
+            return spawn.start(launch)
         except spawn.SpawnError as error:
             if not (error.descriptors and self.limits.double()):
                 raise
-        return attempt()
+        return spawn.start(replace(launch, nofile=self.limits.original))
 
     def _connect(self, process: Process, started: spawn.SpawnedProcess) -> None:
         name, type_name = process.name, process.spec.type
@@ -209,7 +210,7 @@ class SpawnQueue:
         _, action = self._waiting.popitem(last=False)
         if not self._waiting:
             self._waiting.clear()  # gives back what was needed for many at once
-        return self._start(action, plan)
+        return self._launcher.launch(action, plan)
 
     def go_on_soon(self) -> None:
         """Continue in the next round of the loop."""
@@ -218,16 +219,3 @@ class SpawnQueue:
     def _turn(self) -> None:
         self._left = SPAWNS_A_ROUND
         self._on_turn()
-
-    def _start(self, action: Spawn, plan: Plan) -> list[Event]:
-        name, generation = action.name, action.generation
-        try:
-            shell = is_led_by_shell(action.spec.command, action.spec.shell)
-            launched = self._launcher.launch(action, plan, led_by_shell=shell)
-        except spawn.SpawnError as error:
-            return [SpawnFailed(name, generation, error.code, error.why, jitter())]
-        except MemoryError:
-            return [SpawnFailed(name, generation, spawn.NO_ROOM, "procman has no memory left", jitter())]
-        spawned = Spawned(name, generation, launched.process.pid, shell)
-        unreadable = launched.unreadable
-        return [spawned, Unreadable(name, generation, unreadable)] if unreadable else [spawned]

@@ -30,7 +30,7 @@ whether its first signal is repeated while it is young. A record of zeros is fre
 VERSION = b"guard 2"
 
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Where there is no such clock (macOS) there is no guardian either that would read it."""
+"""Without such a clock (macOS) there is no guardian that would read it."""
 
 MODES = {StopMode.TOP_DOWN: 0, StopMode.GROUP: 1, StopMode.LEADER: 2}
 
@@ -59,16 +59,6 @@ class Noted(Struct, frozen=True, rename={"noted_at": "born"}):
     grace: float
     shell: bool = True
     repeat: bool = True
-
-
-class Escalation(Struct, frozen=True):
-    """What besides its policy decides how a process is asked to end, as in core/stopping.py."""
-
-    shell: bool = False
-    repeat: bool = False
-
-
-PLAIN = Escalation()
 
 
 class Ledger:
@@ -100,7 +90,7 @@ class Ledger:
             self._data += RECORD.pack(*astuple(r))
 
     def open(self) -> int:
-        """The file with all records so far, which is kept up to date from now on. Raises OSError."""
+        """Create the file with all records so far. From now on it is kept up to date. Raises OSError."""
         if self.fd is None:
             fd = os.memfd_create("ledger", os.MFD_CLOEXEC)
             try:
@@ -116,8 +106,8 @@ class Ledger:
             os.close(self.fd)
             self.fd = None
 
-    def note(self, pid: int, kind: EntryKind, stop: StopPolicy, how: Escalation = PLAIN) -> None:
-        """Record a process that procman has started or adopted, and how it is stopped."""
+    def note(self, pid: int, kind: EntryKind, stop: StopPolicy, *, shell: bool = False, repeat: bool = False) -> None:
+        """Record a process that procman has started or adopted, and how it is stopped (core/stopping.py)."""
         at = self._slots.get(pid)
         if at is None:
             at = self._slots[pid] = self._free.pop() if self._free else len(self._data)
@@ -126,7 +116,7 @@ class Ledger:
             self._longest = max(self._longest, stop.grace)
         grace = (self._longest if kind is EntryKind.ORPHAN else 0.0) or stop.grace
         policy = MODES[stop.mode], signal_number(stop.signal), noted_at, grace
-        self._write(at, RECORD.pack(pid, kind, *policy, how.shell, how.repeat))
+        self._write(at, RECORD.pack(pid, kind, *policy, shell, repeat))
 
     def forget(self, pid: int) -> None:
         """It has ended and is reaped."""

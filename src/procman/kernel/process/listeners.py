@@ -7,11 +7,11 @@ connection is refused meanwhile. Knows addresses and descriptors; does not know 
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
 import contextlib
 import errno
 import fcntl
 import os
-import socket
 import stat
 from collections.abc import Iterable
 
@@ -115,7 +115,7 @@ def _new(type_name: str, wanted: ListenSocket) -> Listener:
         socket.inet_pton(family, host)
     except OSError:
         raise ValueError(f"{host} is not an address, and looking up a name would block procman") from None
-    with socket.socket(family, socket.SOCK_STREAM) as made:
+    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as made:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, int(port)))
         return Listener(type_name, wanted, _listening(made))
@@ -123,8 +123,7 @@ def _new(type_name: str, wanted: ListenSocket) -> Listener:
 
 def _unix(type_name: str, wanted: ListenSocket) -> Listener:
     path = _path(wanted.address)
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with made:
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as made:
         try:
             made.bind(path)
         except OSError as error:
@@ -144,7 +143,7 @@ def _is_stale(path: str) -> bool:
     """Whether it is a socket on which no process listens any more, as a killed program leaves it."""
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
         return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as attempt:
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as attempt:
         attempt.setblocking(False)  # noqa: FBT003  the standard library's signature
         return attempt.connect_ex(path) == errno.ECONNREFUSED
 

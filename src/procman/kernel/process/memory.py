@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
+from procman.core.events import Measured
 from procman.kernel.loop.reactor import Reactor
+from procman.kernel.process.descent import descendants
 
 EVERY = 10.0
 """Seconds between two measurements."""
@@ -17,17 +19,17 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class MemoryWatch:
-    """Measures as long as `roots` names anything: pids for each name. `measured` is called with the bytes of each."""
+    """Measures as long as `roots` has any: pids, each with its instance's name and generation."""
 
     def __init__(
         self,
         reactor: Reactor,
-        roots: Callable[[], Mapping[tuple[str, int], Iterable[int]]],
-        measured: Callable[[str, int, int], None],
+        roots: Callable[[], Mapping[int, tuple[str, int]]],
+        post: Callable[[Measured], None],
     ) -> None:
         self._reactor = reactor
         self._roots = roots
-        self._measured = measured
+        self._post = post
         self._armed = False
 
     def go_on(self) -> None:
@@ -42,35 +44,11 @@ class MemoryWatch:
         if not roots:
             return
         self.go_on()
-        children = children_by_parent()
-        for (name, generation), pids in roots.items():
-            self._measured(name, generation, sum(map(memory_of, tree(pids, children))))
-
-
-def tree(roots: Iterable[int], children: dict[int, list[int]]) -> set[int]:
-    """These processes and all their descendants."""
-    found: set[int] = set()
-    ahead = list(roots)
-    while ahead:
-        pid = ahead.pop()
-        if pid not in found:
-            found.add(pid)
-            ahead += children.get(pid, ())
-    return found
-
-
-def children_by_parent() -> dict[int, list[int]]:
-    """Every process of the system by its parent: 20 us each."""
-    found: dict[int, list[int]] = {}
-    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
-        if name.isdecimal():
-            try:
-                with open(f"/proc/{name}/stat", "rb") as stat:
-                    parent = int(stat.read().rpartition(b")")[2].split()[1])
-            except OSError:  # it has ended meanwhile
-                continue
-            found.setdefault(parent, []).append(int(name))
-    return found
+        used = dict.fromkeys(roots.values(), 0)
+        for pid, run in (*roots.items(), *((one.pid, run) for one, run in descendants(roots))):
+            used[run] += memory_of(pid)
+        for (name, generation), memory in used.items():
+            self._post(Measured(name, generation, memory))
 
 
 def memory_of(pid: int) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, assert_never
 from msgspec import Struct
 
 from procman.core.actions import CloseSockets, OpenSockets, RunHelper, Spawn, StartProbe, StopProbe
-from procman.core.events import Event, Measured, Notified
+from procman.core.events import Notified
 from procman.core.spec import ProcessSpec
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.process import Process
@@ -23,14 +23,12 @@ from procman.text.words import index_of
 
 if TYPE_CHECKING:
     from procman.core import policies
-    from procman.kernel.output.multiplexer import Multiplexer
-    from procman.kernel.process.helpers import Helpers
     from procman.kernel.process.listeners import Listener, Listeners
     from procman.kernel.process.memory import MemoryWatch
     from procman.kernel.process.notify import Fields, NotifySockets
-    from procman.kernel.process.probes.attempts import ProbedProcess
+    from procman.kernel.process.probes.attempts import ProbedProcess, ProbesHost
+    from procman.kernel.process.probes.polling import ProbeState
     from procman.kernel.process.probes.probes import Probes
-    from procman.kernel.process.probes.probing import ProbeState
 else:
     policies = later(__name__, "procman.core.policies")
 
@@ -39,23 +37,17 @@ Demand: TypeAlias = StartProbe | StopProbe | RunHelper | OpenSockets | CloseSock
 
 if TYPE_CHECKING:
 
-    class OnDemandHost(Protocol):
+    class OnDemandHost(ProbesHost, Protocol):
         """What these need of the kernel."""
 
         @property
         def root(self) -> str: ...
-        @property
-        def helpers(self) -> Helpers: ...
-        @property
-        def output(self) -> Multiplexer: ...
-        def post(self, event: Event) -> None: ...
-        def log(self, text: str) -> None: ...
         def environment(self, process: Process) -> Mapping[str, str]:
             """The environment of this process."""
 
 
 class Provided(Struct, frozen=True):
-    """What a new process gets beside what all get: variables, and the descriptors of its sockets from 3 on."""
+    """What a new process gets in addition to what all get: variables, and the descriptors of its sockets from 3 on."""
 
     env: Mapping[str, str] = {}
     sockets: tuple[int, ...] = ()
@@ -64,7 +56,7 @@ class Provided(Struct, frozen=True):
 NOTHING = Provided()
 
 MOST_DIGITS = 18
-"""Of a number in a message: more is none that is meant, and one of 4,300 digits is refused by int()."""
+"""Most digits of a number in a message: a longer number makes no sense, and int() refuses one of 4,300 digits."""
 
 
 class OnDemand:
@@ -78,20 +70,6 @@ class OnDemand:
         self._notify: NotifySockets | None = None
         self._listeners: Listeners | None = None
         self._memory: MemoryWatch | None = None
-
-    @property
-    def helpers(self) -> Helpers:
-        return self._host.helpers
-
-    @property
-    def output(self) -> Multiplexer:
-        return self._host.output
-
-    def post(self, event: Event) -> None:
-        self._host.post(event)
-
-    def log(self, text: str) -> None:
-        self._host.log(text)
 
     # ---- what the core asks
 
@@ -117,7 +95,7 @@ class OnDemand:
         try:
             self.listeners().open(type_name, sockets)
         except ListenError as error:  # every start of an instance tries again, and fails for this reason
-            self.log(f"{type_name}: {error}")
+            self._host.log(f"{type_name}: {error}")
 
     def forget(self, name: str) -> None:
         """The slot has been removed."""
@@ -166,22 +144,19 @@ class OnDemand:
             if self._memory is None:
                 from procman.kernel.process.memory import MemoryWatch  # noqa: PLC0415  only where it is used
 
-                self._memory = MemoryWatch(self._reactor, self._limited, self._measured)
+                self._memory = MemoryWatch(self._reactor, self._limited, self._host.post)
             self._memory.go_on()
 
-    def _limited(self) -> dict[tuple[str, int], tuple[int, ...]]:
-        """The roots of the process trees whose memory has a limit."""
-        processes = [
-            process
+    def _limited(self) -> dict[int, tuple[str, int]]:
+        """The roots of the process trees whose memory has a limit, with name and generation."""
+        return {
+            pid: (process.name, process.generation)
             for process in self._processes.current.values()
             if process.spec.recycle and process.spec.recycle.memory
-        ]
-        return {(process.name, process.generation): (process.pid, *process.adopted) for process in processes}
+            for pid in (process.pid, *process.adopted)
+        }
 
-    def _measured(self, name: str, generation: int, memory: int) -> None:
-        self.post(Measured(name, generation, memory))
-
-    def probed_process(self, name: str, generation: int) -> ProbedProcess | None:
+    def _probed_process(self, name: str, generation: int) -> ProbedProcess | None:
         """The process as probes see it, while its leader exists."""
         from procman.kernel.process.probes.attempts import ProbedProcess  # noqa: PLC0415  only where it is used
 
@@ -226,7 +201,7 @@ class OnDemand:
             main_pid=int(main_pid[:MOST_DIGITS]) if main_pid.isdecimal() else None,
         )
         if said != Notified(name, process.generation):
-            self.post(said)
+            self._host.post(said)
 
     # ---- handing it on
 
@@ -253,7 +228,7 @@ class OnDemand:
         if self._probes is None:
             from procman.kernel.process.probes.probes import Probes  # noqa: PLC0415  only where it is used
 
-            self._probes = Probes(self._reactor, self)
+            self._probes = Probes(self._reactor, self._host, self._probed_process)
         return self._probes
 
     def notify(self) -> NotifySockets:

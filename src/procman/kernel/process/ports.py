@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import _socket as socket  # as in control/sockets.py
+import contextlib
 import errno
 import os
-import socket
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -80,7 +81,7 @@ def is_taken(port: int) -> bool:
     """Whether a process listens on the port, by an attempt to bind: microseconds, where a scan takes 7 ms."""
     for family, address in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):  # noqa: S104  bound, never listened on
         try:
-            with socket.socket(family, socket.SOCK_STREAM) as attempt:
+            with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as attempt:
                 attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     attempt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from procman.core.actions import Target
+from procman.kernel.process.children import read_process
 from procman.kernel.process.process import Process, group_of, has_members
 from procman.later import later
 from procman.text.lines import clean
@@ -85,7 +86,7 @@ class Signaller:
         """The system lets procman signal none of it. Reported once, as what follows would be reported wrongly."""
         if pid not in self._refused_pids:
             self._refused_pids.add(pid)
-            one = descent.read_process(pid)
+            one = read_process(pid)
             name = clean(one.name) if one else "gone"
             why = "the system refuses it" if descent.runs_as_we_do(pid) else "it runs as another user"
             self.on_refusal(f"cannot signal pid {pid} ({name}): {why} (EPERM)")

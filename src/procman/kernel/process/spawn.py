@@ -1,7 +1,8 @@
 """How a command becomes a process: what is executed, with which descriptors, signals and limits.
 
 Knows commands, descriptors and errno; knows neither instances nor restarts nor output. `os.posix_spawn` costs 1.03 x a
-C posix_spawn, and `preexec_fn` 4.5 x and more; what posix_spawn cannot do (a folder, a limit) a shell does on the way.
+C posix_spawn, and `preexec_fn` 4.5 x and more; what posix_spawn cannot do (a folder, a limit) is done by a shell, which
+then becomes the program.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ NO_TERMINAL = {
     errno.ENODEV: "/dev/pts is not mounted",
     errno.ENOSPC: "as many as the system allows are open; sysctl kernel.pty.max raises that",
 }
-"""What an error of openpty(3) means, where its usual text leads astray."""
+"""What an error of openpty(3) means, if its usual text is misleading."""
 
 NOHUP = "trap '' HUP; "
 """Where no other process can lead the session (holder.py), HUP is ignored: processes inherit that unless they set it
@@ -63,7 +64,7 @@ themselves, as with nohup(1). Not where HUP is the stop signal.
 """
 
 ENTER = '_pm_before=$OLDPWD; cd "$0" && {} && '
-"""Enters the folder. OLDPWD, which cd sets as well, stays as it would be where no shell is on the way. The variable's name
+"""Enters the folder. OLDPWD, which cd sets as well, stays as it would be without the shell. The variable's name
 is none that a program's environment has, as the program would get the change.
 """
 
@@ -136,7 +137,7 @@ class Launch(Struct, frozen=True):
 
 
 def _has_shell() -> bool:
-    """Whether the system has a shell, which images without a distribution have not: then a program leads its session
+    """Whether the system has a shell, which images without a distribution do not have: then a program leads its session
     itself.
     """
     return os.access(SHELL, os.X_OK)
@@ -238,7 +239,7 @@ def _explained(error: OSError | ValueError, program: str) -> SpawnError:
         return SpawnError(NO_ROOM, f"the environment or the command cannot be passed on: {error}")
     match error.errno:
         case errno.ENOENT | errno.ENOTDIR | errno.ELOOP | errno.ENAMETOOLONG:
-            why = executables.why_not(program) or "it, or the interpreter that its first line names, is not there"
+            why = executables.why_not(program) or "it, or the interpreter that its first line names, does not exist"
             return SpawnError(NOT_FOUND, f"cannot execute '{program}': {why}")
         case errno.ETXTBSY:
             return SpawnError(NOT_EXECUTABLE, f"cannot execute '{program}': it is open for writing (ETXTBSY)")
@@ -290,7 +291,7 @@ def find_program(word: str, path: str, folder: str) -> str:
 def _argv(launch: Launch) -> list[str]:
     spec, env, root = launch.spec, launch.env, launch.root
     if spec.cwd != root and not os.path.isdir(spec.cwd):
-        raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} is not there")
+        raise SpawnError(NO_ROOM, f"its folder {clean(spec.cwd)} does not exist")
     argv, plain = argv_of(spec.command, spec.shell, env=env), is_plain(spec.command)
     try:
         argv[0] = find_program(argv[0], env.get("PATH", os.defpath), spec.cwd if plain else root)
@@ -319,15 +320,15 @@ class DescriptorLimits:
         self.original: int | None = None  # the limit that children get, once procman's is raised
 
     def make_room(self, descriptors: int) -> None:
-        """Raise the soft limit if so many do not fit. If even that does not help, starts fail one by one."""
+        """Raise the soft limit if this many do not fit. If even that does not help, starts fail one by one."""
         self._raise(descriptors + SPARE)
 
     def double(self) -> bool:
-        """Double the limit, where it was too low after all (clients need some, too); whether that was possible."""
+        """Double the limit, where it was too low after all (clients need some, too); returns whether that was possible."""
         return self._raise(0)
 
     def _raise(self, wanted: int) -> bool:
-        """Raise the limit to `wanted`, 0 for twice of what it is; whether it is higher now."""
+        """Raise the limit to `wanted`, 0 for twice of what it is; returns whether it is higher now."""
         try:
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             wanted = wanted or 2 * soft

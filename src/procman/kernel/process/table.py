@@ -18,7 +18,8 @@ from procman.core.actions import Target
 from procman.core.spec import ProcessSpec, StopPolicy
 from procman.core.view import FleetView, OrphanView
 from procman.kernel.output.stream import ChildStream
-from procman.kernel.process.ledger import EntryKind, Escalation, Ledger, Noted
+from procman.kernel.process.children import RunningProcess, read_process
+from procman.kernel.process.ledger import EntryKind, Ledger, Noted
 from procman.kernel.process.process import (
     Process,
     ProcessState,
@@ -80,7 +81,7 @@ class ProcessTable:
         self._changing: dict[int, float] = {}  # since when
         self._origins: dict[int, Process] = {}  # of daemons that were ever shared
         self.signaller = Signaller(on_refusal)
-        self._descent: descent.Descent | None = None
+        self._seen: dict[tuple[int, int], Process] = {}  # before a stop, by pid and birth
 
     # ---- handing it on
 
@@ -118,7 +119,7 @@ class ProcessTable:
         )
 
     def restore(self, state: ProcessTableState, streams: Mapping[int, ChildStream]) -> None:
-        """Continue with the table of the program before, under its ident; `streams` by descriptor."""
+        """Continue with the table of the previous program, under its ident; `streams` by descriptor."""
         self.ident = state.ident
         processes = [restored(one, state.specs[one.spec], streams) for one in state.processes]
         self.subreaper = state.subreaper
@@ -146,11 +147,10 @@ class ProcessTable:
         self.current[process.name] = process
         self._by_pid[process.pid] = process
         self._by_group[process.group] = process
-        # the guardian does not learn when it is ready
-        how = Escalation(led_by_shell, repeat=process.spec.ready is None)
-        self.ledger.note(process.pid, EntryKind.LEADER, process.spec.stop, how)
+        stop, repeat = process.spec.stop, process.spec.ready is None  # the guardian does not learn when it is ready
+        self.ledger.note(process.pid, EntryKind.LEADER, stop, shell=led_by_shell, repeat=repeat)
         if process.held:
-            self.ledger.note(process.group, EntryKind.HOLDER, process.spec.stop)
+            self.ledger.note(process.group, EntryKind.HOLDER, stop)
 
     def leader(self, pid: int) -> Process | None:
         """The instance's process whose leader this is, as long as it is not reaped."""
@@ -158,7 +158,7 @@ class ProcessTable:
         return process if process is not None and not process.reaped else None
 
     def gone(self, pid: int) -> bool:
-        """A child has been reaped; whether it belonged to no instance."""
+        """A child has been reaped; returns whether it belonged to no instance."""
         process = self.leader(pid)
         if process is not None:
             process.reaped = True
@@ -197,32 +197,32 @@ class ProcessTable:
     # ---- adoption
 
     def remember(self, processes: Collection[Process]) -> None:
-        """Remember their descendants while those in between exist: after the stop nothing may show them. A leader that has
-        ended has none any more: the system passes on its children before it reports the end.
+        """Remember their descendants while the processes between them exist: after the stop nothing may show whose they
+        are. A leader that has ended has no descendants any more: the system gives its children another parent before it
+        reports the end.
         """
         whose = {p.pid: p for p in processes if not p.ended}
         whose |= {pid: p for p in processes for pid in (*p.adopted, *p.daemons)}
         if whose:
-            self._descent = self._descent or descent.Descent()
-            self._descent.remember(whose, self._by_pid)
+            for one, process in descent.descendants(whose, self._by_pid):
+                self.attribute(one, process)
 
-    def attribute(self, one: descent.RunningProcess, process: Process) -> None:
+    def attribute(self, one: RunningProcess, process: Process) -> None:
         """Remember that this process is the instance's: it may hide that."""
-        self._descent = self._descent or descent.Descent()
-        self._descent.attribute(one, process)
+        self._seen[one.pid, one.start_ticks] = process
 
     def forget_seen(self) -> None:
         """Nothing is stopping: what was remembered has been adopted by now, or has ended."""
-        if self._descent is not None:
-            self._descent.forget()
+        self._seen.clear()
 
     def orphans(self) -> tuple[OrphanView, ...]:
         """Every process whose instance is unknown, or not known yet; one that has ended shows nothing of its origin."""
-        found = [descent.read_process(pid) for pid in sorted(self._orphans.union(self._changing))]
+        found = [read_process(pid) for pid in sorted(self._orphans.union(self._changing))]
         return tuple(OrphanView(one.pid, clean(one.name)) for one in found if one is not None and not one.ended)
 
     def _comes_from(self, pid: int) -> Process | None:
-        seen = self._descent.seen(pid) if self._descent is not None else None
+        one = read_process(pid) if self._seen else None
+        seen = self._seen.get((one.pid, one.start_ticks)) if one is not None else None
         return seen or descent.whose_output(pid, self._by_pid.values())
 
     def unknown(self, children: set[int]) -> set[int]:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from procman import __version__
 from procman.core.actions import Action
-from procman.core.decider import AT_FAULT, Survivor
 from procman.core.events import Event, FormationStarted, ShutdownAsked
 from procman.core.fleet import Fleet
+from procman.core.survivor import AT_FAULT, Survivor
 from procman.core.trace import FORMAT, Trace, TraceHeader
 from procman.errors import fault_of_system
 from procman.kernel.loop.reactor import Reactor
@@ -27,7 +27,7 @@ from procman.later import later
 
 if TYPE_CHECKING:
     from procman.core import fallback
-    from procman.core.decider import Decider
+    from procman.core.fallback import Decider
 else:
     fallback = later(__name__, "procman.core.fallback")
 
@@ -35,7 +35,7 @@ MOST_FAULTS = 100
 """Faults of procman, after which the fallback itself cannot be relied on."""
 
 RESERVE = 2 << 20
-"""Bytes that are freed where there is no memory, so that procman can continue: Python allocates 1 MiB at a time for
+"""Bytes that are freed when no memory is left, so that procman can continue: Python allocates 1 MiB at a time for
 small objects. Never touched, so it only costs address space.
 """
 
@@ -103,7 +103,7 @@ class Faults:
             again()
             if time.monotonic() >= self._log_memory_at:
                 self._log_memory_at = time.monotonic() + LOG_AGAIN
-                self._log("no memory: procman continues, and drops kept output")
+                self._log("out of memory: procman continues and drops kept output")
         except MemoryError:  # not even for that: the next MemoryError comes here again
             self._log_memory_at = 0.0
 

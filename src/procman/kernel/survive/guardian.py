@@ -38,7 +38,7 @@ EMPTY_SCANS, FREEZES = 3, 20
 
 TICKS = os.sysconf("SC_CLK_TCK")
 KERNEL_THREAD = 0x00200000
-"""PF_KTHREAD of the flags in /proc/PID/stat: it has no environment."""
+"""PF_KTHREAD of the flags in /proc/PID/stat: a thread of the system's kernel, which has no environment."""
 
 
 class Record(NamedTuple):
@@ -260,7 +260,7 @@ class GuardedStop:
         return time.monotonic() - self._began
 
     def _round(self) -> bool:
-        """Scan, and send the signals that are due; whether anything has changed."""
+        """Scan, and send the signals that are due; returns whether anything has changed."""
         before = set(self.family.members)
         self._scan()
         asked = self._asking.due(self.family.members, self._elapsed())
@@ -274,7 +274,7 @@ class GuardedStop:
         self.seen |= {(m.process.pid, m.process.start_ticks) for m in self.family.members.values()}
 
     def _kill_late(self) -> bool:
-        """Kill the processes whose grace is over; whether there were any.
+        """Kill the processes whose grace is over; returns whether there were any.
 
         All are stopped first, until a scan finds no new one: otherwise a process forked meanwhile would be left over.
         """

@@ -2,8 +2,8 @@
 
 While procman lives the guardian is a sleeping shell that reads from a pipe whose only writer is procman. At procman's
 death, of whatever kind, the system closes the pipe, and the shell becomes the Python program that ends what is left. It
-has everything that needs: the program's file, the table, procman's locks (the next start waits for them) and standard
-error.
+has everything that this needs: the program's file, the table, procman's locks (the next start waits for them) and
+standard error.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Guarding:
         self._log = log
         self._script: int | None = None
         self._now: Kept | None = None
-        self._before: Kept | None = None  # that of the program before, until our own runs
+        self._before: Kept | None = None  # that of the previous program, until our own runs
         self._began = 0.0
         self._failures = 0
         self._over = False
@@ -94,7 +94,7 @@ class Guarding:
         return self._now or self._before
 
     def take_over(self, kept: Kept) -> None:
-        """Use the guardian of the program before, which watches until `start()` has replaced it."""
+        """Use the guardian of the previous program, which watches until `start()` has replaced it."""
         self._before = kept
         self._helpers.watch(kept.pid, self._earlier_ended)
 
@@ -192,7 +192,7 @@ class Guarding:
 
 
 def _try(python: str, script: str) -> None:
-    """Raises OSError where something is missing that it needs after procman's death, and which can be mended now."""
+    """Raises OSError where something is missing that it needs after procman's death, and which can be fixed now."""
     if not os.access(python, os.X_OK):
         raise OSError(errno.ENOENT, f"its interpreter {python or '(unknown)'} cannot be executed")
     os.close(os.open(script, os.O_RDONLY | os.O_CLOEXEC))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -131,7 +130,7 @@ def _mapped(fd: int) -> mmap.mmap:
             raise _refused(f"descriptor {fd} is not a state that another procman of this user has sealed")
         return mmap.mmap(fd, 0, prot=mmap.PROT_READ)
     except (OSError, ValueError, OverflowError):
-        raise _refused(f"descriptor {fd} is no state of a procman") from None
+        raise _refused(f"descriptor {fd} is not the state of a procman") from None
 
 
 def _refused(why: str) -> RefusedError:
@@ -262,22 +261,3 @@ CHECK = "--upgrade-check="
 
 CAN = "can take over: procman "
 """The answer of the check, followed by its version: an exit code of 0 alone proves nothing."""
-
-
-# ---- signals
-
-
-def block_signals() -> set[int]:
-    """Let signals wait from now on, also over an exec (signal(7)); returns those that were blocked before."""
-    return {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())}
-
-
-def unblock_signals(before: Iterable[int]) -> None:
-    """Restore the mask that `block_signals()` returned."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def send_again(numbers: Iterable[int]) -> None:
-    """Send signals again that arrived and are not handled yet, so that they wait for the program that unblocks them."""
-    for number in numbers:
-        os.kill(os.getpid(), number)

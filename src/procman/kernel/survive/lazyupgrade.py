@@ -10,7 +10,7 @@ import gc
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from procman import bytecode
 from procman.core.actions import Refuse
@@ -18,7 +18,7 @@ from procman.kernel.loop.reactor import Reactor
 from procman.later import keep_all, keep_room
 
 if TYPE_CHECKING:
-    from procman.kernel.survive.upgrading import LiveUpgrade, UpgradeAnswer
+    from procman.kernel.survive.upgrading import LiveUpgrade, UpgradeAnswer, UpgradeHost
 
 QUIET_AFTER = 0.05
 """Seconds after which a started process has usually written its first line."""
@@ -27,7 +27,7 @@ QUIET_AFTER = 0.05
 SOON = tuple(
     f"procman.{name}"
     for name in (
-        *("core.ends", "core.stopping", "core.daemons", "core.order", "core.interrupts"),
+        *("core.ends", "core.stopping", "core.order", "core.interrupts"),
         *("kernel.process.descent", "kernel.process.ports"),
         *("core.overview", "core.execution"),
         "core.fallback",
@@ -40,23 +40,13 @@ FAILURES = (ImportError, OSError, MemoryError, SyntaxError, EOFError, ValueError
 """What an import raises: the last four where a file is being replaced, or is damaged."""
 
 
-if TYPE_CHECKING:
-
-    class StartingHost(Protocol):
-        @property
-        def busy(self) -> bool:
-            """Whether a start, or a command of a drain, is under way."""
-
-        def log(self, text: str) -> None: ...
-
-
 class LazyUpgrade:
     """Loads everything put off, and the upgrade once. `load` is None where no upgrade is possible.
 
     It keeps a descriptor, so that something can be loaded when the instances have taken all others.
     """
 
-    def __init__(self, reactor: Reactor, host: StartingHost, load: Callable[[], LiveUpgrade] | None) -> None:
+    def __init__(self, reactor: Reactor, host: UpgradeHost, load: Callable[[], LiveUpgrade] | None) -> None:
         self._reactor = reactor
         self._host = host
         self._kept = False

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
         @property
         def helpers(self) -> Helpers: ...
         @property
-        def busy(self) -> bool: ...
+        def busy(self) -> bool:
+            """Whether a start, or a command of a drain, is under way."""
+
         @property
         def mark(self) -> tuple[str, str]:
             """A variable and its value, by which the guardian recognises procman's processes."""
@@ -146,17 +148,19 @@ class LiveUpgrade:
         if self._host.busy:
             self._reactor.call_at(time.monotonic() + RETRY, lambda: self._hand_over(version))
             return
-        before = handover.block_signals()
-        handover.send_again(self._reactor.take_signals() - {signal.SIGUSR2})  # which asks for exactly this
+        # signals wait from now on, also over an exec (signal(7)), for the program that unblocks them
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        for number in self._reactor.take_signals() - {signal.SIGUSR2}:  # which asks for exactly this
+            os.kill(os.getpid(), number)
         try:
-            self._become(version, before)
+            self._become(version, [int(number) for number in before])
         except OSError as error:
             self._refuse(f"the installed program cannot be executed ({error.strerror or error})")
         except Exception as error:  # noqa: BLE001  as in ask()
             self._host.fault(error)
             self._refuse("the state cannot be written")
         finally:
-            handover.unblock_signals(before)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _become(self, version: str, blocked: Iterable[int]) -> None:
         written = self._write(blocked)

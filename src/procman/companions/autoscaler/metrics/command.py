@@ -8,13 +8,9 @@ import select
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING
 
 from procman.companions.autoscaler.metrics import ReadingError, number
 from procman.companions.autoscaler.metrics.documents import plain_number
-
-if TYPE_CHECKING:
-    from procman.companions.autoscaler.fleet import TypeSeen
 
 LONGEST = 4096
 """Most bytes of output, which should be one number."""
@@ -30,8 +26,7 @@ class CommandGauge:
         self._command = command
         self._timeout = timeout
 
-    def read(self, seen: TypeSeen, now: float) -> float:
-        del seen, now
+    def read(self, *_: object) -> float:
         deadline = time.monotonic() + self._timeout
         try:
             child = subprocess.Popen(  # noqa: S603  the user's own command

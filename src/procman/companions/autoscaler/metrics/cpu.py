@@ -1,7 +1,7 @@
 """`cpu`: CPU time of each instance's whole tree since the last poll, in percent of one core.
 
-The cost of starting is no load: measuring begins when an instance is ready. So that a new instance has a value at the
-first poll after that, samples are taken in between while there are new instances.
+The cost of starting does not count as load: measuring begins when an instance is ready. So that a new instance has a
+value at the first poll after that, samples are taken in between while there are new instances.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from procman.companions.autoscaler.fleet import TypeSeen
 
 SHORTEST = 0.5
-"""Seconds between two polls below which ticks of 10 ms are too coarse; then the comparison stays with the poll before."""
+"""Seconds between two polls below which ticks of 10 ms are too coarse; then the previous poll remains the base of the
+comparison.
+"""
 
 
 class CpuGauge:

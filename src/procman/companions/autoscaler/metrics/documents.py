@@ -35,7 +35,7 @@ def plain_number(text: str) -> float:
     """A decimal number and nothing else. Raises ReadingError."""
     text = text.strip()
     if not _NUMBER.fullmatch(text):
-        raise ReadingError(f"{_brief(text)} is no number")
+        raise ReadingError(f"{_brief(text)} is not a number")
     return float(text)
 
 
@@ -44,7 +44,7 @@ def json_number(body: bytes, path: str) -> float:
     try:
         value: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ReadingError("the answer is no JSON") from None
+        raise ReadingError("the answer is not JSON") from None
     for step in path.split("."):
         if isinstance(value, dict) and step in value:
             value = value[step]
@@ -55,11 +55,11 @@ def json_number(body: bytes, path: str) -> float:
         else:
             raise ReadingError(f"the answer has no {_brief(path)}")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ReadingError(f"{_brief(path)} is no number")
+        raise ReadingError(f"{_brief(path)} is not a number")
     try:
         return float(value)
     except OverflowError:
-        raise ReadingError(f"{_brief(path)} is no number of a usable size") from None
+        raise ReadingError(f"{_brief(path)} is not a number of a usable size") from None
 
 
 def read_selector(text: str) -> SampleSelector:
@@ -98,7 +98,7 @@ def _sample_value(text: str, line: int) -> float:
     if text.lower() in _SPECIAL:
         return float(text)
     if not _NUMBER.fullmatch(text):
-        raise ReadingError(f"line {line}: {_brief(text)} is no number")
+        raise ReadingError(f"line {line}: {_brief(text)} is not a number")
     return float(text)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
-
 from procman.companions.autoscaler.metrics import ReadingError, number
 from procman.companions.balancer.answers import HaproxyError
 from procman.companions.balancer.runtime import Runtime
 from procman.core.autoscale_settings import HaproxyNumber, HaproxySource
 
-if TYPE_CHECKING:
-    from procman.companions.autoscaler.fleet import TypeSeen
+COLUMNS = {HaproxyNumber.QUEUE: "qcur", HaproxyNumber.SESSIONS: "scur", HaproxyNumber.RATE: "rate"}
+"""Those of `show stat`; the rate is that of the last second."""
 
 
 class HaproxyGauge:
@@ -18,18 +16,8 @@ class HaproxyGauge:
         self._source = source
         self._runtime = Runtime(source.socket, timeout)
 
-    def read(self, seen: TypeSeen, now: float) -> float:
-        del seen, now
+    def read(self, *_: object) -> float:
         try:
-            load = self._runtime.load(self._source.backend)
+            return number(self._runtime.load(self._source.backend, COLUMNS[self._source.of]))
         except HaproxyError as error:
             raise ReadingError(error.message) from None
-        match self._source.of:
-            case HaproxyNumber.QUEUE:
-                return number(load.queue)
-            case HaproxyNumber.SESSIONS:
-                return number(load.sessions)
-            case HaproxyNumber.RATE:
-                return number(load.rate)
-            case _:
-                assert_never(self._source.of)

@@ -46,20 +46,17 @@ def _count(answer: object) -> int:
 # ---- redis's own types
 
 
-def _list_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
-    del now
+def _list_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
     waiting = _count(redis.execute_command("LLEN", str(source.list)))
     return waiting + (_count(redis.execute_command("HLEN", source.unacked)) if isinstance(source.unacked, str) else 0)
 
 
-def _sorted_set_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
-    del now
+def _sorted_set_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
     return _count(redis.execute_command("ZCARD", str(source.sorted_set)))
 
 
-def _stream_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+def _stream_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
     """The items of a consumer group: those that were not delivered yet, and those delivered and not acknowledged."""
-    del now
     key = str(source.stream)
     if not isinstance(source.group, str):
         return _count(redis.execute_command("XLEN", key))
@@ -84,8 +81,7 @@ def _group(redis: RedisCommands, key: str, name: str) -> dict[str, Any] | None:
     raise ReadingError(f"the stream {key} has no group {name}")
 
 
-def _stream_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
-    del now
+def _stream_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float | None:
     key, begin = str(source.stream), "-"
     if isinstance(source.group, str):
         group = _group(redis, key, source.group)
@@ -96,9 +92,8 @@ def _stream_oldest(redis: RedisCommands, source: RedisSource, now: float) -> flo
     return _seconds(_text(entries[0][0]).partition("-")[0]) if entries else None
 
 
-def _sorted_set_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
+def _sorted_set_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float | None:
     """The lowest score, as a Unix time in seconds or milliseconds."""
-    del now
     pairs = redis.execute_command("ZRANGE", str(source.sorted_set), 0, 0, "WITHSCORES")
     return _scores(pairs)[0][1] if pairs else None
 
@@ -106,9 +101,8 @@ def _sorted_set_oldest(redis: RedisCommands, source: RedisSource, now: float) ->
 # ---- Celery
 
 
-def _celery_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+def _celery_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
     """The lists of all priorities, and the hash of items that workers have taken (from all queues of this database)."""
-    del now
     lists = (redis.execute_command("LLEN", f"{source.celery}{priority}") for priority in CELERY_PRIORITIES)
     return sum(map(_count, lists)) + _count(redis.execute_command("HLEN", CELERY_UNACKED))
 
@@ -122,8 +116,7 @@ def _rq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
     return waiting + _count(redis.execute_command("ZCOUNT", f"rq:wip:{source.rq}", now, "+inf"))
 
 
-def _rq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
-    del now
+def _rq_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float | None:
     job = redis.execute_command("LINDEX", f"rq:queue:{source.rq}", 0)
     if job is None:
         return None
@@ -139,9 +132,8 @@ def _rq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float |
 # ---- Sidekiq
 
 
-def _sidekiq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+def _sidekiq_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
     """The queue, and the jobs that Sidekiq's processes work on (of all queues)."""
-    del now
     busy = 0
     for process in redis.execute_command("SMEMBERS", "processes"):
         answer = redis.execute_command("HGET", _text(process), "busy")
@@ -149,8 +141,7 @@ def _sidekiq_length(redis: RedisCommands, source: RedisSource, now: float) -> in
     return _count(redis.execute_command("LLEN", f"queue:{source.sidekiq}")) + busy
 
 
-def _sidekiq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
-    del now
+def _sidekiq_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float | None:
     job = redis.execute_command("LINDEX", f"queue:{source.sidekiq}", -1)
     return None if job is None else _json_time(job, "enqueued_at")
 
@@ -176,14 +167,12 @@ def _arq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float 
 # ---- Dramatiq
 
 
-def _dramatiq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+def _dramatiq_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
     """Messages that are not acknowledged, waiting or taken. Delayed messages are in a queue of their own."""
-    del now
     return _count(redis.execute_command("HLEN", f"dramatiq:{source.dramatiq}.msgs"))
 
 
-def _dramatiq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
-    del now
+def _dramatiq_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float | None:
     message = redis.execute_command("LINDEX", f"dramatiq:{source.dramatiq}", 0)
     if message is None:
         return None
@@ -236,7 +225,7 @@ def _seconds(value: object) -> float:
     try:
         time = float(_text(value))
     except ValueError:
-        raise ReadingError("a time in redis is no number") from None
+        raise ReadingError("a time in redis is not a number") from None
     return time / 1000 if time > MILLISECONDS else time
 
 

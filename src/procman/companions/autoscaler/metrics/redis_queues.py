@@ -22,62 +22,51 @@ from procman.core.autoscale_settings import RedisSource, sources_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from procman.companions.autoscaler.fleet import TypeSeen
-    from procman.companions.autoscaler.metrics import layouts
+    from procman.companions.autoscaler.metrics.layouts import RedisCommands
 
 Answer = TypeVar("Answer")
 
 
-class QueueGauge:
-    """How many items wait or are being worked on."""
+class RedisGauge:
+    """A source in the redis behind a URL."""
 
     def __init__(self, source: RedisSource, timeout: float) -> None:
+        self._address = Address(source.redis, ("redis", "rediss", "unix"))
+        if self._address.parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*", self._address.parts.path):
+            raise ValueError(f"expected the number of a database at the end of {self._address.shown}")
         self._source = source
-        self._server = RedisServer(source.redis, timeout)
-        self._length = LENGTHS[sources_of(source)[0]]
-
-    def read(self, seen: TypeSeen, now: float) -> float:
-        del seen, now
-        return number(self._server.ask(lambda redis: self._length(redis, self._source, time.time())))
-
-
-class LatencyGauge:
-    """Seconds that the oldest item has waited which no worker has taken; 0 where none waits."""
-
-    def __init__(self, source: RedisSource, timeout: float) -> None:
-        self._source = source
-        self._server = RedisServer(source.redis, timeout)
-        self._oldest = AGES[sources_of(source)[0]]
-
-    def read(self, seen: TypeSeen, now: float) -> float:
-        del seen, now
-        oldest = self._server.ask(lambda redis: self._oldest(redis, self._source, time.time()))
-        return 0.0 if oldest is None else number(max(0.0, time.time() - oldest))
-
-
-class RedisServer:
-    """A redis behind a URL."""
-
-    def __init__(self, url: str, timeout: float) -> None:
-        self.address = Address(url, ("redis", "rediss", "unix"))
-        if self.address.parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*", self.address.parts.path):
-            raise ValueError(f"expected the number of a database at the end of {self.address.shown}")
+        self._layout = sources_of(source)[0]
         self._timeout = timeout
 
-    def ask(self, question: Callable[[layouts.RedisCommands], Answer]) -> Answer:
+    def ask(self, question: Callable[[RedisCommands, RedisSource, float], Answer]) -> Answer:
         """The answer to a question that may take several commands. Raises ReadingError."""
         try:
             client = Redis.from_url(
-                self.address.url,
+                self._address.url,
                 socket_timeout=self._timeout,
                 socket_connect_timeout=self._timeout,
                 retry=Retry(NoBackoff(), 0),
                 health_check_interval=0,
             )
             try:
-                return question(client)
+                return question(client, self._source, time.time())
             finally:
                 client.close()
         except (RedisError, OSError, ValueError) as error:
-            text = self.address.scrub(str(error)) or type(error).__name__
-            raise ReadingError(f"{self.address.shown}: {text}") from None
+            text = self._address.scrub(str(error)) or type(error).__name__
+            raise ReadingError(f"{self._address.shown}: {text}") from None
+
+
+class QueueGauge(RedisGauge):
+    """How many items wait or are being worked on."""
+
+    def read(self, *_: object) -> float:
+        return number(self.ask(LENGTHS[self._layout]))
+
+
+class LatencyGauge(RedisGauge):
+    """How many seconds the oldest item without a worker has waited; 0 if none waits."""
+
+    def read(self, *_: object) -> float:
+        oldest = self.ask(AGES[self._layout])
+        return 0.0 if oldest is None else number(max(0.0, time.time() - oldest))

@@ -17,31 +17,10 @@ from procman.companions.autoscaler.metrics.documents import json_number, read_se
 from procman.core.addresses import Address
 
 if TYPE_CHECKING:
-    from procman.companions.autoscaler.fleet import TypeSeen
     from procman.core.autoscale_settings import HttpSource, PrometheusSource
 
 LONGEST = 4 << 20
 """Most bytes of a document; a large page of Prometheus has a megabyte."""
-
-
-class HttpGauge:
-    def __init__(self, source: HttpSource, timeout: float) -> None:
-        self._page = Page(source.url, timeout)
-        self._path = source.json
-
-    def read(self, seen: TypeSeen, now: float) -> float:
-        del seen, now
-        return number(json_number(self._page.get(), self._path))
-
-
-class PrometheusGauge:
-    def __init__(self, source: PrometheusSource, timeout: float) -> None:
-        self._page = Page(source.url, timeout)
-        self._selector = read_selector(source.metric)
-
-    def read(self, seen: TypeSeen, now: float) -> float:
-        del seen, now
-        return number(sample_sum(self._page.get(), self._selector))
 
 
 class Page:
@@ -82,3 +61,21 @@ class Page:
             return http.client.HTTPConnection(host, self.address.port, timeout=self._timeout)
         context = ssl.create_default_context()
         return http.client.HTTPSConnection(host, self.address.port, timeout=self._timeout, context=context)
+
+
+class HttpGauge(Page):
+    def __init__(self, source: HttpSource, timeout: float) -> None:
+        super().__init__(source.url, timeout)
+        self._path = source.json
+
+    def read(self, *_: object) -> float:
+        return number(json_number(self.get(), self._path))
+
+
+class PrometheusGauge(Page):
+    def __init__(self, source: PrometheusSource, timeout: float) -> None:
+        super().__init__(source.url, timeout)
+        self._selector = read_selector(source.metric)
+
+    def read(self, *_: object) -> float:
+        return number(sample_sum(self.get(), self._selector))

@@ -42,7 +42,7 @@ class HttpTarget:
 
     @property
     def authority(self) -> str:
-        """`localhost:5000`: frameworks that check the Host header allow that if they allow anything."""
+        """`localhost:5000`: a framework that checks the Host header accepts at least this one."""
         host = "localhost" if self.is_loopback else self.host
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 

@@ -6,48 +6,34 @@ Owns the last answer of each: a check whose result is the same as before is not 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.actions import RunHelper, StartProbe
-from procman.core.events import Event, Probed
+from procman.core.events import Probed
 from procman.core.policies import ExecProbe, FileProbe, HttpProbe, LogProbe, NotifyProbe, TcpProbe
 from procman.kernel.loop.reactor import Reactor
-from procman.kernel.process.helpers import HelperEnd, Helpers
-from procman.kernel.process.probes.attempts import FileAttempt, OnAnswer, ProbeAnswer, ProbedProcess, failed
-from procman.kernel.process.probes.command import ExecAttempt, described, run_command
-from procman.kernel.process.probes.probing import SPREAD, Limits, Polling, ProbeState
+from procman.kernel.process.helpers import HelperEnd
+from procman.kernel.process.probes.attempts import (
+    ExecAttempt,
+    FileAttempt,
+    OnAnswer,
+    ProbeAnswer,
+    ProbedProcess,
+    described,
+    failed,
+    run_command,
+)
+from procman.kernel.process.probes.polling import SPREAD, Limits, Polling, ProbeState
 from procman.kernel.process.spawn import SpawnError
 
 if TYPE_CHECKING:
-    from procman.kernel.output.multiplexer import Multiplexer
-    from procman.kernel.process.probes.attempts import Attempt
+    from procman.kernel.process.probes.attempts import ProbesHost, Watching
 
 
 READY = "READY=1"
-
-
-if TYPE_CHECKING:
-
-    class ProbesHost(Protocol):
-        """What probes need of the kernel."""
-
-        @property
-        def helpers(self) -> Helpers: ...
-        @property
-        def output(self) -> Multiplexer: ...
-        def post(self, event: Event) -> None: ...
-        def log(self, text: str) -> None: ...
-        def probed_process(self, name: str, generation: int) -> ProbedProcess | None:
-            """The process of that number, while it exists."""
-
-    class Watching(Protocol):
-        """A probe in force."""
-
-        def start(self) -> None: ...
-        def cancel(self) -> None: ...
 
 
 class Watchdog:
@@ -78,29 +64,24 @@ class Watchdog:
         self._answer(failed(f"no WATCHDOG=1 for {self._interval:g} s"))
 
 
-class Silent:
-    """Does nothing but wait for what a program reports."""
-
-    def start(self) -> None:
-        """Nothing to do: the program sends READY=1, or does not."""
-
-    def cancel(self) -> None:
-        """Nothing to do: nothing was started."""
-
-
 class _Current(Struct):
-    """The probe in force for a name."""
+    """The probe in force for a name; without `watching` the program itself reports."""
 
     state: ProbeState
-    watching: Watching
+    watching: Watching | None = None
 
 
 class Probes:
-    """By instance. Every answer has the generation of the process that was probed."""
+    """By instance. Every answer has the generation of the process that was probed. `probed_process` finds the process of
+    an instance's generation, while it exists.
+    """
 
-    def __init__(self, reactor: Reactor, host: ProbesHost) -> None:
+    def __init__(
+        self, reactor: Reactor, host: ProbesHost, probed_process: Callable[[str, int], ProbedProcess | None]
+    ) -> None:
         self._reactor = reactor
         self._host = host
+        self._probed_process = probed_process
         self._limits = Limits(reactor)
         self._current: dict[str, _Current] = {}
         self.commands = 0  # how many commands of drains run
@@ -113,10 +94,8 @@ class Probes:
         self._begin(ProbeState(action=action, phase=(self._checks * SPREAD) % 1))
 
     def stop(self, name: str, generation: int) -> None:
-        current = self._current.get(name)
-        if current is not None and current.state.action.generation == generation:
-            del self._current[name]
-            current.watching.cancel()
+        if self._of(name, generation) is not None:
+            self._drop(name)
 
     def state(self) -> tuple[ProbeState, ...]:
         """The probes in force, for another program."""
@@ -129,7 +108,7 @@ class Probes:
 
     def run(self, action: RunHelper) -> None:
         """Run a command of an instance's drain. A failure is logged."""
-        process = self._host.probed_process(action.name, action.generation)
+        process = self._probed_process(action.name, action.generation)
         if process is None:
             return
 
@@ -142,9 +121,7 @@ class Probes:
         try:
             run_command(self._host.helpers, action.command, process, action.seconds, ended)
             self.commands += 1
-        except SpawnError as error:
-            self._host.log(f"{action.name}: cannot run its drain command: {error.why}")
-        except (OSError, ValueError) as error:
+        except (SpawnError, OSError, ValueError) as error:
             self._host.log(f"{action.name}: cannot run its drain command: {error}")
 
     # ---- what a program says by itself
@@ -171,10 +148,8 @@ class Probes:
 
     def _begin(self, state: ProbeState) -> None:
         action = state.action
-        before = self._current.pop(action.name, None)
-        if before is not None:
-            before.watching.cancel()
-        process = self._host.probed_process(action.name, action.generation)
+        self._drop(action.name)
+        process = self._probed_process(action.name, action.generation)
         if process is None:
             return
 
@@ -182,25 +157,29 @@ class Probes:
             if self._current.get(action.name) is current:
                 self._answered(current, answer)
 
-        current = _Current(state, Silent())
+        current = self._current[action.name] = _Current(state)
         current.watching = self._watching(state, process, answered)
-        self._current[action.name] = current
-        current.watching.start()
+        if current.watching is not None:
+            current.watching.start()
+
+    def _drop(self, name: str) -> None:
+        current = self._current.pop(name, None)
+        if current is not None and current.watching is not None:
+            current.watching.cancel()
 
     def _answered(self, current: _Current, answer: ProbeAnswer) -> None:
         """Post an answer. Each failure is posted, as the core counts them; a success only if it is a change."""
         action, last = current.state.action, current.state.last
-        if self._host.probed_process(action.name, action.generation) is None:
+        if self._probed_process(action.name, action.generation) is None:
             self.stop(action.name, action.generation)
             return
         current.state = replace(current.state, last=answer)
         if answer.ok and not action.health:
-            del self._current[action.name]
-            current.watching.cancel()
+            self._drop(action.name)
         if answer != last or not answer.ok:
             self._host.post(Probed(action.name, action.generation, answer.ok, answer.text))
 
-    def _watching(self, state: ProbeState, process: ProbedProcess, answered: OnAnswer) -> Watching:
+    def _watching(self, state: ProbeState, process: ProbedProcess, answered: OnAnswer) -> Watching | None:
         action = state.action
         match action.probe:
             case LogProbe():
@@ -208,13 +187,13 @@ class Probes:
 
                 return LogWatch(self._host.output, action.name, action.probe, answered)
             case NotifyProbe():
-                return Watchdog(self._limits, action.interval, answered) if action.health else Silent()
+                return Watchdog(self._limits, action.interval, answered) if action.health else None
             case TcpProbe() | HttpProbe() | ExecProbe() | FileProbe():
                 return Polling(self._reactor, self._limits, state, self._attempt_of(action, process), answered)
             case _:
                 assert_never(action.probe)
 
-    def _attempt_of(self, action: StartProbe, process: ProbedProcess) -> Callable[[OnAnswer], Attempt]:
+    def _attempt_of(self, action: StartProbe, process: ProbedProcess) -> Callable[[OnAnswer], Watching]:
         probe = action.probe
         match probe:
             case TcpProbe():

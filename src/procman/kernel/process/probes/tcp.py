@@ -68,7 +68,9 @@ class Connecting:
 
     def cancel(self) -> None:
         if self._socket is not None:
-            self._close()
+            self._reactor.unregister(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
 
     def _watch(self, made: socket.socket) -> None:
         try:
@@ -80,23 +82,19 @@ class Connecting:
             self._socket = made
 
     def _on_ready(self) -> None:
-        made = self._socket
+        made, self._socket = self._socket, None
         assert made is not None
-        code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            self._close()
-            self._failed(code)
-        else:
-            self._reactor.unregister(made.fileno())
-            self._socket = None
-            self._connected(made)
+        self._reactor.unregister(made.fileno())
+        self._connected(made)
 
     def _connected(self, made: socket.socket) -> None:
         """Whether it is connected. On loopback a socket can connect to itself: both ends are the same (RFC 9293,
         simultaneous open).
         """
         try:
-            code = errno.ECONNREFUSED if made.getsockname() == made.getpeername() else 0
+            code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if not code and made.getsockname() == made.getpeername():
+                code = errno.ECONNREFUSED
         except OSError as error:  # closed again already
             code = error.errno or errno.EIO
         if code:
@@ -108,12 +106,6 @@ class Connecting:
     def _failed(self, code: int) -> None:
         self._why = self._why or os.strerror(code).lower()
         self.start()
-
-    def _close(self) -> None:
-        if self._socket is not None:
-            self._reactor.unregister(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
 
 
 class TcpAttempt:

@@ -184,7 +184,7 @@ def _serves(spec: ProcessSpec) -> bool:
 
 
 def _alone(spec: ProcessSpec) -> str | None:
-    """Why no second one may run beside it, where that is known."""
+    """Why no second instance may run beside it, if that is known."""
     known = recognise(spec.command)
     rules = known.program.rules if known is not None else ()
     own = next((rule.why for rule in rules if rule.key == "max" and not rule.when), None)
@@ -198,7 +198,7 @@ def _alone(spec: ProcessSpec) -> str | None:
 
 
 def _has_surge(plan: Plan, spec: ProcessSpec) -> bool:
-    """Whether an extra instance comes up first: it is asked for, and there is room for it."""
+    """Whether an extra instance starts first: the settings ask for it, and there is room for it."""
     asked = spec.rolling is not None and spec.rolling.surge > 0
     return asked and plan.counts[spec.type] < room_of(plan, spec.type)
 
@@ -255,7 +255,7 @@ def _strategy(word: str) -> str:
     return {
         "one_for_one": "each is restarted by itself:",
         "one_for_all": "all are restarted with one:",
-        "rest_for_one": "one is restarted with those behind it:",
+        "rest_for_one": "one is restarted with those after it:",
     }[word]
 
 

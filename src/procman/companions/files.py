@@ -1,4 +1,4 @@
-"""Files that a balancer reads, replaced by rename so that it never reads half. Raises ProcmanError."""
+"""Files that others read, replaced by rename so that no reader sees half. Raises ProcmanError."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import tempfile
 
 from procman.errors import ProcmanError
 
-MODE = 0o644
-"""The mode of a new file: the balancer often runs as another user."""
 
-
-def write_whole(path: str, content: str) -> bool:
-    """Write the file; whether its content has changed. The mode of an existing file is kept."""
-    data = content.encode()
+def write_whole(path: str, data: bytes, *, private: bool = False) -> bool:
+    """Write the file; returns whether its content has changed. The mode of an existing file is kept. A new one can be read by
+    others, as a balancer often runs as another user, or is `private`, in a folder that exists already.
+    """
+    mode = 0o600 if private else 0o644
     try:
-        mode = MODE
         try:
             with open(path, "rb") as file:
                 if file.read(len(data) + 1) == data:
                     return False
                 mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            if not private:
+                os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         handle, new = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=os.path.dirname(path) or ".")
         try:
             with open(handle, "wb") as file:

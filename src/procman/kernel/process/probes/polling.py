@@ -18,7 +18,7 @@ from procman.kernel.loop.reactor import Reactor
 from procman.kernel.process.probes.attempts import OnAnswer, ProbeAnswer, failed
 
 if TYPE_CHECKING:
-    from procman.kernel.process.probes.attempts import Attempt
+    from procman.kernel.process.probes.attempts import Watching
 
 FIRST_AFTER = 0.05
 """Seconds from the start to the first attempt and to the second; then the pause doubles up to the interval."""
@@ -80,7 +80,7 @@ class Polling:
         reactor: Reactor,
         limits: Limits,
         state: ProbeState,
-        attempt_of: Callable[[OnAnswer], Attempt],
+        attempt_of: Callable[[OnAnswer], Watching],
         answered: OnAnswer,
     ) -> None:
         self._reactor = reactor
@@ -91,7 +91,7 @@ class Polling:
         self._phase = state.phase
         self._begun_at = 0.0
         self._pause = FIRST_AFTER
-        self._attempt: Attempt | None = None
+        self._attempt: Watching | None = None
         self._over = False
         self._expire = self._expired  # one and the same object
 

@@ -1,6 +1,4 @@
-"""The JSON Schema of the control protocol, made from the table of methods. Only the reference page and the tests need
-it.
-"""
+"""The JSON Schema of the control protocol, made from its table of methods."""
 
 from __future__ import annotations
 
