@@ -55,7 +55,7 @@ def fields(name: str, defs: Schema) -> str:
         (f"`{field}`", kind(member, defs), "required" if field in required else f"`{shown(member.get('default'))}`")
         for field, member in schema["properties"].items()
     ]
-    return table(("member", "value", "where left out"), rows)
+    return table(("member", "value", "default"), rows)
 
 
 def shown(value: object) -> str:

@@ -60,7 +60,7 @@ def _of_script(head: bytes) -> str:
     line = head[2:].partition(b"\n")[0]
     words = line.split(None, 1)
     if line.endswith(b"\r"):
-        return "its first line ends with a carriage return: convert its line ends from those of Windows (`dos2unix`)"
+        return "its first line ends with a carriage return: it has Windows line ends, which `dos2unix` converts"
     if not words:
         return ""
     interpreter = os.fsdecode(words[0])

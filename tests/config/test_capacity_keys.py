@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import get_args
 
 import jsonschema
+import msgspec
 import pytest
 import yaml
 from folders import faults_of, write
 
+from procman.config import policies
 from procman.config.keys import schema
 from procman.config.load import Options, load
+from procman.config.sections import ReadySection
 from procman.core.policies import (
     Dependency,
     Drain,
@@ -23,6 +27,7 @@ from procman.core.policies import (
     LogProbe,
     NotifyProbe,
     OnUnhealthy,
+    Probe,
     Readiness,
     Recycle,
     Rolling,
@@ -61,6 +66,14 @@ def web(folder, keys):
 def test_each_probe_can_be_written(folder, written, probe):
     spec = web(folder, f"ready: {written}, health: {written}")
     assert (spec.ready, spec.health) == (Readiness(probe=probe), Health(probe=probe))
+
+
+@pytest.mark.parametrize("kind", get_args(Probe), ids=lambda kind: kind.__name__)
+def test_every_kind_of_probe_can_be_written(kind):
+    """Under its tag, which the mapping of `ready:` has as a key."""
+    tag = kind.__struct_config__.tag
+    section = msgspec.convert({tag: True if tag in ("tcp", "notify") else "x"}, ReadySection)
+    assert isinstance(policies.probe(section), kind)
 
 
 def test_times_of_probes_may_be_words(folder):

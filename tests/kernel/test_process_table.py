@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from procman.core.actions import Target
+from procman.core.events import Adopted, Orphaned
 from procman.core.spec import ProcessSpec
 from procman.kernel.process.process import MARK, Process, group_is_alive
 from procman.kernel.process.table import EXEC_TAKES, ProcessTable
@@ -94,7 +95,7 @@ def test_the_number_of_a_reaped_leader_may_be_a_strangers(bench: Bench) -> None:
 def test_an_adopted_process_outside_the_group_keeps_the_process_in_the_table(bench: Bench) -> None:
     process = bench.leader()
     daemon = bench.spawn(bench.table.mark("a.1", 1))
-    assert bench.table.adopt(daemon) == ("a.1", 1, False)
+    assert bench.table.adopt(daemon) == Adopted("a.1", 1, daemon, in_group=False)
     os.kill(process.pid, signal.SIGKILL)
     bench.ended(process.pid)
     bench.table.gone(process.pid)
@@ -123,14 +124,14 @@ def test_a_kept_daemon_does_not_hold_it_and_is_inherited_by_the_last(bench: Benc
 def test_a_member_is_known_by_its_group_whatever_its_environment(bench: Bench) -> None:
     process = bench.leader()
     member = bench.spawn(group=process.pid)
-    assert bench.table.adopt(member) == ("a.1", 1, True)
+    assert bench.table.adopt(member) == Adopted("a.1", 1, member, in_group=True)
     assert bench.table.known(member)
 
 
 def test_what_bears_the_mark_of_a_process_that_is_over_is_an_orphan(bench: Bench) -> None:
     bench.leader("a.1", 2)
     old = bench.spawn(bench.table.mark("a.1", 1))
-    assert bench.table.adopt(old) == ("a.1", 1, False)
+    assert bench.table.adopt(old) == Adopted("a.1", 1, old, in_group=False)
     assert bench.table.adopted() == {}
     bench.table.signal_process(old, "TERM")
     assert bench.ended(old) == signal.SIGTERM
@@ -140,7 +141,7 @@ def test_what_bears_the_mark_of_a_process_that_is_over_is_an_orphan(bench: Bench
 def test_the_mark_of_another_procman_counts_for_nothing(bench: Bench) -> None:
     bench.leader()
     foreign = bench.spawn("other-ident/a.1/1")
-    assert bench.table.adopt(foreign) is None
+    assert bench.table.adopt(foreign) == Orphaned(foreign)
 
 
 def test_an_environment_that_is_empty_is_read_again_for_a_while(bench: Bench) -> None:
@@ -149,14 +150,14 @@ def test_an_environment_that_is_empty_is_read_again_for_a_while(bench: Bench) ->
     assert bench.table.is_changing(bare, 10.0)
     assert bench.table.is_changing(bare, 10.0 + EXEC_TAKES / 2)
     assert not bench.table.is_changing(bare, 10.0 + EXEC_TAKES)
-    assert bench.table.adopt(bare) is None
+    assert bench.table.adopt(bare) == Orphaned(bare)
 
 
 def test_one_that_has_ended_is_no_orphan_that_runs(bench: Bench) -> None:
     """A zombie has no environment, so that nothing shows where it comes from."""
     bare = bench.spawn()
     bench.table.is_changing(bare, 10.0)
-    assert bench.table.adopt(bare) is None
+    assert bench.table.adopt(bare) == Orphaned(bare)
     assert [orphan.pid for orphan in bench.table.orphans()] == [bare]
     os.kill(bare, signal.SIGKILL)
     os.waitid(os.P_PID, bare, os.WEXITED | os.WNOWAIT)

@@ -94,9 +94,10 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
+        width = max(map(len, VERBS))
         for title, verbs in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(f"{name:<8}", verb.help) for name, verb in verbs.items()], col_spacing=4)
+                formatter.write_dl([(f"{name:<{width}}", verb.help) for name, verb in verbs.items()], col_spacing=3)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
         from click.shell_completion import CompletionItem  # noqa: PLC0415  only where a shell asks

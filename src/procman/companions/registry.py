@@ -69,7 +69,7 @@ COMPANIONS = (
         "balancer",
         CompanionWords(
             "it keeps the load balancer in step with the instances that are ready",
-            "until then new instances may get no requests, and a stop waits for its `drain` at most",
+            "until then new instances may get no requests, and a stop waits at most for its `drain`",
         ),
     ),
 )

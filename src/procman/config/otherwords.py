@@ -12,7 +12,7 @@ GRACE = "write `stop: {{grace: 30}}`"
 SIGNAL = "write `stop: {{signal: INT}}`"
 RESTART = "write `restart: {{policy: always}}`, or `max_restarts` in it"
 LOGS = "`procman start --log-dir DIR` writes a file for each instance"
-USER = "procman changes no user: put `setpriv` or `su` into the command"
+USER = "procman does not change users: put `setpriv` or `su` into the command"
 TYPES = "did you mean 'processes'?"
 
 OF_A_TYPE = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from msgspec import UNSET, Struct, structs
 
@@ -136,7 +136,8 @@ def drain(value: float | DrainSection) -> Drain:
 
 # ---- readiness and health
 
-PROBES = ("tcp", "http", "log", "exec", "notify", "file")
+PROBES = tuple(str(kind.__struct_config__.tag) for kind in get_args(Probe))
+"""The keys that name a probe."""
 
 
 def probes_of(section: ReadySection) -> list[str]:

@@ -142,7 +142,7 @@ def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) ->
     with contextlib.ExitStack() as undo:
         taken = _hold_names(wanted, waits, {})
         for name in taken.values():
-            undo.enter_context(name)
+            undo.callback(name.close)
         _refuse_older(wanted)
         for place in _distinct(wanted.places):
             fd = _lock(place, waits)
@@ -191,7 +191,8 @@ def _hold_names(wanted: Wanted, on_wait: Callable[[int], None], held: Names) -> 
             name = f"{base}/{mine}"
             listener = names.hold(base, root, on_wait) if name not in held else None
             if listener is not None:
-                fresh[name] = undo.enter_context(listener)
+                undo.callback(listener.close)
+                fresh[name] = listener
         undo.pop_all()
     return fresh
 

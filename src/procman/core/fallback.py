@@ -5,7 +5,6 @@ It shares no code with the fleet, which has failed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
 
 from procman.core import actions as do
 from procman.core import events as saw
@@ -13,9 +12,6 @@ from procman.core.spec import Plan, is_companion
 from procman.core.survivor import AT_FAULT, Survivor
 from procman.core.timers import FallbackTimer
 from procman.core.view import Change, FleetView, Kind
-
-if TYPE_CHECKING:
-    from procman.core.fleet import Fleet
 
 KILL, GIVE_UP, GIVE_UP_AFTER = 1, 2, 5.0  # tokens of a process's timer; seconds after KILL
 HINT = "`procman shutdown` stops what runs, and `procman start` starts everything again"
@@ -100,7 +96,3 @@ class Fallback:
 
 def _publish(kind: Kind, text: str) -> do.Publish:
     return do.Publish(Change(event=kind, text=text))
-
-
-Decider: TypeAlias = "Fleet | Fallback"
-"""What the kernel asks: the fleet, or the fallback once that has raised."""

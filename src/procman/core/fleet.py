@@ -6,7 +6,7 @@ whose number is not wanted any more is leaving, and is removed with its last pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from procman.core import closing
 from procman.core import events as saw
@@ -30,6 +30,7 @@ from procman.later import later
 
 if TYPE_CHECKING:
     from procman.core import execution, overview, replacing, why, wording
+    from procman.core.fallback import Fallback
 else:
     execution = later(__name__, "procman.core.execution")
     overview = later(__name__, "procman.core.overview")
@@ -195,3 +196,7 @@ class Fleet:
             formation.publish(Kind.FINISHED, line)
         stuck = self.stuck or any(i.unkillable for i in formation.slots.everyone())
         formation.out.append(Finish(1 if stuck else code))
+
+
+Decider: TypeAlias = "Fleet | Fallback"
+"""What the kernel asks: the fleet, or the fallback once that has raised."""

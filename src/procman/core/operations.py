@@ -70,7 +70,7 @@ def needs_of_counts(desired: Desired, types: Iterable[str], touched: Iterable[st
 
 
 def up(spec: ProcessSpec, after: int = 0) -> Need:
-    """The need of a slot to be up, in a run later than that. A one-off has to be done."""
+    """The need that a slot is up, in a run later than that; a one-off has to be done."""
     return Need(Want.DONE if spec.oneshot else Want.UP, after)
 
 

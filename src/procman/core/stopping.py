@@ -1,4 +1,4 @@
-"""How a stop goes: the stop signal, again to a shell's whole group, KILL, and what is left after that is unkillable.
+"""How a stop goes: the stop signal, again to a shell's whole group, then KILL. What is left after that is unkillable.
 
 Part of the machine in instance.py, which holds the table. The order of signals is described in
 docs/reference/signals.md.

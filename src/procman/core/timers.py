@@ -40,7 +40,7 @@ class RecycleTimer(Struct, frozen=True, tag=True, gc=False):
 
 
 class ClosingTimer(Struct, frozen=True, tag=True, gc=False):
-    """While everything ends: instances that still wait for their turn are asked now."""
+    """While everything ends: instances that still wait for their turn get the stop signal now."""
 
 
 class FallbackTimer(Struct, frozen=True, tag=True, gc=False):

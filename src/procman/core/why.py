@@ -77,7 +77,7 @@ def _role(formation: Formation, i: Instance) -> list[str]:
 
 
 def _companion(formation: Formation, i: Instance, now: float) -> tuple[str, ...]:
-    """It is started again whatever it ends with, so it never needs a person to do that."""
+    """It is always started again, however it ends, so no person has to do that."""
     words = i.spec.words or CompanionWords()  # one of an older version has none
     lines = [_state(i, overview.row(formation, i, now)), words.purpose]
     match i.phase:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from procman.core import actions, events
-from procman.core.fleet import Fleet
+from procman.core.fleet import Decider, Fleet
 from procman.core.phases import UP
 from procman.core.survivor import AT_FAULT
 from procman.core.view import Change, FleetView, Kind, Operation
@@ -35,9 +34,6 @@ from procman.kernel.survive.guarding import Guarding, can_guard
 from procman.kernel.survive.lazyupgrade import LazyUpgrade
 from procman.kernel.wiring import KernelParts, KernelSettings
 from procman.text.signals import signal_number
-
-if TYPE_CHECKING:
-    from procman.core.fallback import Decider
 
 
 class Kernel:
@@ -68,6 +64,7 @@ class Kernel:
         self.parts = KernelParts(
             self._processes, self._deadlines, self._adoption, self._guarding, launcher.limits, self._on_demand
         )
+        self.upgrade, self.write_trace = self._upgrade.ask, self._faults.write_trace
         self.upgrade, self.write_trace = self._upgrade.ask, self._faults.write_trace
         self._requests = Requests(settings.load, output.log)
         self._notice: str | None = None  # published after an upgrade
@@ -205,10 +202,6 @@ class Kernel:
         """Pass on what a signal asks for."""
         self._adoption.scan_children()
         self.post(event)
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        return self.fleet.counts
 
     def operation(self, number: int) -> Operation | None:
         """An operation's state; None where it does not exist, or no longer."""

@@ -131,7 +131,7 @@ class _Signals:
 
 
 def _ignore(_outcome: object) -> None:
-    """The output reports the outcome of an upgrade."""
+    """Does nothing: the log reports the outcome of an upgrade."""
 
 
 def programs_above() -> set[int]:

@@ -282,7 +282,7 @@ class ServedAttachment(ServedStream):
         return Taken(slot.keyboard.type(data))
 
     def open(self, params: AttachParams) -> None:
-        """Start: a client that may type does, if no other client types."""
+        """Start the attachment. A client that may type becomes the typist, if there is none yet."""
         self._slot.watchers.append(self)
         self.read_only = params.read_only
         self._resize(params.columns, params.rows)

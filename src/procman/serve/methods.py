@@ -202,7 +202,7 @@ def _why(caller: Caller, params: WhyParams, answer: Answer) -> None:
 @serves(methods.HOLD)
 def _hold(caller: Caller, command: Hold, answer: Answer) -> None:
     if len(caller.holders) >= MOST_HELD and command.by not in caller.holders:
-        answer(Failure(Code.REFUSED, f"cannot hold stops in more than {MOST_HELD} names", "use fewer"))
+        answer(Failure(Code.REFUSED, f"cannot hold stops under more than {MOST_HELD} names", "use fewer"))
         return
     if command.names and command.seconds:
         caller.holders.add(command.by)
@@ -214,7 +214,7 @@ def _hold(caller: Caller, command: Hold, answer: Answer) -> None:
 @serves(methods.RELEASE)
 def _release(caller: Caller, params: ReleaseParams, answer: Answer) -> None:
     caller.kernel.post(Released(params.instance, params.generation, params.by))
-    answer(Accepted((params.instance,), dict(caller.kernel.counts)))
+    answer(Accepted((params.instance,), dict(caller.kernel.fleet.counts)))
 
 
 @serves(methods.REPORT)
@@ -224,7 +224,7 @@ def _report(caller: Caller, params: ReportParams, answer: Answer) -> None:
         answer(Failure(Code.REFUSED, f"cannot report on {params.instance}: it is not a companion", hint))
         return
     caller.kernel.post(Reported(params.instance, params.generation, params.fault))
-    answer(Accepted((params.instance,), dict(caller.kernel.counts)))
+    answer(Accepted((params.instance,), dict(caller.kernel.fleet.counts)))
 
 
 def _open_stream(caller: Caller, params: StreamParams, answer: Answer) -> None:
@@ -282,7 +282,7 @@ def _upgrade(caller: Caller, _params: NoParams, answer: Answer) -> None:
 
 def _accepted(caller: Caller, answer: Answer) -> Callable[[Reply | Refuse], None]:
     """The core's answer as a result of the protocol."""
-    before = dict(caller.kernel.counts)
+    before = dict(caller.kernel.fleet.counts)
 
     def answered(reply: Reply | Refuse) -> None:
         if isinstance(reply, Reply):

@@ -13,6 +13,7 @@ import os
 import resource
 from collections import deque
 from collections.abc import Iterable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -68,6 +69,7 @@ class Server:
         self._numbers = itertools.count(1)
         self._attachments: Attachments | None = None
         self._published = 0
+        self._sends_soon = False  # changes that wait
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
         self._holds = Holds(reactor, kernel, self.limits.returns, self._held)
         self.acceptor = Acceptor(reactor, listeners, self._admit)
@@ -81,7 +83,16 @@ class Server:
             wakes = [stream.push(time, change) for stream in connection.streams]
             if any(wakes):
                 connection.wake()
+        if self._streaming and not self._sends_soon:
+            self._sends_soon = True
+            self.reactor.call_at(monotonic(), self._send_changes)
         self.waits.changed()
+
+    def _send_changes(self) -> None:
+        """Send all changes of a round together: with a thousand instances that stop, two calls for each were a third of it."""
+        self._sends_soon = False
+        for connection in tuple(self._streaming):
+            connection.wake()
 
     def operation_ended(self, _operation: Operation) -> None:
         """An operation has ended."""

@@ -54,7 +54,7 @@ class ServedStream(ABC):
         """
 
     def push(self, _time: float, _change: Change) -> bool:
-        """Add a change, with its time in seconds since the epoch; whether it belongs to this stream."""
+        """Add a change, with its time in seconds since the epoch; whether it is sent now, not with those that follow."""
         return False
 
     def perform(self, _params: InputParams | ResizeParams) -> Struct:
@@ -163,20 +163,22 @@ class EventsStream(ServedStream):
             self._queue.popleft()
             self._missed += 1
         self._queue.append((time, change))
-        return True
+        return 2 * len(self._queue) > self._limit
 
     @property
     def waiting(self) -> bool:
         return bool(self._queue)
 
     def pull(self, *, any_word: bool) -> bytes:
-        if not self._queue:
-            return b""
-        time, change = self._queue.popleft()
-        missed, self._missed = self._missed, 0
-        self._before += missed + 1
-        change = change if any_word else in_first_words(change)
-        return encode_notification("event", Happened(self.number, time, change, missed, self._before))
+        """The next notifications, later kinds of events under their own name or not; empty where there are none."""
+        piece = bytearray()
+        while self._queue and len(piece) < PIECE:
+            time, change = self._queue.popleft()
+            missed, self._missed = self._missed, 0
+            self._before += missed + 1
+            change = change if any_word else in_first_words(change)
+            piece += encode_notification("event", Happened(self.number, time, change, missed, self._before))
+        return bytes(piece)
 
 
 def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:

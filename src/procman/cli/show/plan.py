@@ -281,9 +281,9 @@ def _cautions_of(plan: Plan, spec: ProcessSpec) -> Iterator[str]:
         yield f"a second instance is dangerous: {alone}"
     probe = spec.ready.probe if spec.ready is not None else None
     if isinstance(probe, policies.FileProbe) and plan.counts[spec.type] > 1:
-        yield f"its instances share the file {probe.path}: one counts as ready by what another has written since"
+        yield f"its instances share the file {probe.path}: what one of them writes makes the others count as ready"
     if spec.sockets and spec.command.removeprefix("exec ").split(" ")[0] in LOSES_SOCKETS:
-        yield "npm and similar tools close the socket that is handed on: start the program itself (`node server.js`)"
+        yield "npm and similar tools close the socket that they are passed: start the program itself (`node server.js`)"
     if spec.oneshot and plan.counts[spec.type] > 1:
         yield f"it runs to its end {plan.counts[spec.type]} times at once"
 

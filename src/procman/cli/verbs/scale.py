@@ -17,8 +17,8 @@ from procman.errors import UsageError
 
 
 class Scaled(Struct, frozen=True):
-    """The output of `--json`: counts by type, now wanted and before (null with an older procman), and the instances
-    that start or stop.
+    """The output of `--json`: the counts that are wanted now, by type, those before (null with an older procman), and
+    the instances that start or stop.
     """
 
     formation: dict[str, int]

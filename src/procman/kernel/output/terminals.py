@@ -145,7 +145,7 @@ class Terminals:
             self._arm()
 
     def line_ended(self, stream: ChildStream) -> None:
-        """What is unfinished from here on is another line."""
+        """The line has ended: unfinished output from here on is another line."""
         self._unfinished.pop(stream, None)
         self._since.pop(stream, None)
 

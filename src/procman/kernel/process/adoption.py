@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from procman.core.actions import Action, Signal
-from procman.core.events import Adopted, Emptied, Event, Orphaned
+from procman.core.events import Emptied, Event, Orphaned
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.multiplexer import Multiplexer
 from procman.kernel.process import children
@@ -26,7 +26,7 @@ from procman.kernel.process.process import Process
 from procman.kernel.process.table import ProcessTable
 
 if TYPE_CHECKING:
-    from procman.core.fallback import Decider
+    from procman.core.fleet import Decider
 
 SWEEP_FIRST = 0.05
 SWEEP_LAST = 1.0
@@ -105,11 +105,11 @@ class Adoption:
             if self._processes.is_changing(pid, now):
                 self.sweep_soon()
             else:
-                owner = self._processes.adopt(pid)
+                event = self._processes.adopt(pid)
                 # PID 1 gets many, which need not come from an instance; at the end of everything it ends, too
-                if owner is None and self._me != 1 and not self._host.fleet.stopping:
+                if isinstance(event, Orphaned) and self._me != 1 and not self._host.fleet.stopping:
                     self._report(pid)
-                self._host.post(Orphaned(pid) if owner is None else Adopted(owner[0], owner[1], pid, owner[2]))
+                self._host.post(event)
 
     def _report_left(self, stopped: Iterable[Process]) -> None:
         """As PID 1, log the orphans that may be left of these processes when they are stopped, as they run on: those that

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from procman.kernel.process.process import Process
+from procman.kernel.process.children import all_pids, read_process
+from procman.kernel.process.process import Process, group_of
 from procman.text.lines import clean
 from procman.text.words import index_of
 
@@ -101,15 +102,11 @@ def holder_of(port: int, listener: ListeningSocket, groups: tuple[int, ...], is_
     pid = _holder(listener.inode)
     if pid is None:
         return "" if listener.uid == os.geteuid() else f"port {port} is held by a process of {_user(listener.uid)}"
-    try:
-        if os.getpgid(pid) in groups:
-            return ""
-        with open(f"/proc/{pid}/comm", "rb") as comm:
-            name = clean(comm.read().decode(errors="replace")).strip()  # any user may use any name
-    except OSError:  # it has just ended
+    one = read_process(pid)
+    if one is None or group_of(pid) in groups:  # it has just ended, or will
         return ""
     whose = "its own leftover, " if is_own(pid) else ""
-    return f"port {port} is held by {whose}pid {pid} ({name})"
+    return f"port {port} is held by {whose}pid {pid} ({clean(one.name)})"  # any user may use any name
 
 
 def _user(uid: int) -> str:
@@ -138,15 +135,13 @@ def _listener(port: int) -> ListeningSocket | None:
 
 def _holder(inode: bytes) -> int | None:
     link = f"socket:[{inode.decode()}]"
-    for name in _listed("/proc"):
-        if name.isdecimal() and any(_link(f"/proc/{name}/fd/{fd}") == link for fd in _listed(f"/proc/{name}/fd")):
-            return int(name)
-    return None
+    shown = (pid for pid in all_pids() if any(_link(f"/proc/{pid}/fd/{fd}") == link for fd in _descriptors(pid)))
+    return next(shown, None)
 
 
-def _listed(folder: str) -> list[str]:
+def _descriptors(pid: int) -> list[str]:
     try:
-        return os.listdir(folder)
+        return os.listdir(f"/proc/{pid}/fd")
     except OSError:  # it has ended, belongs to another user, or no descriptor is left
         return []
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.actions import Target
+from procman.core.events import Adopted, Orphaned
 from procman.core.spec import ProcessSpec, StopPolicy
 from procman.core.view import FleetView, OrphanView
 from procman.kernel.output.stream import ChildStream
@@ -259,33 +260,28 @@ class ProcessTable:
             self.ledger.note(pid, EntryKind.ORPHAN, StopPolicy())
         return now < self._changing[pid] + EXEC_TAKES
 
-    def adopt(self, pid: int) -> tuple[str, int, bool] | None:
-        """A new child has appeared: its instance as (name, generation, in its group); None where it belongs to none."""
+    def adopt(self, pid: int) -> Adopted | Orphaned:
+        """A new child has appeared. One that comes from an earlier run counts as adopted, but not as its present run's."""
         try:
             group, session = os.getpgid(pid), os.getsid(pid)
         except ProcessLookupError:  # a zombie already, or gone
             group = session = 0
         process = self._of_group(group)
+        origin = self._marked(pid) if process is None else None
+        if process is None and origin is None:
+            process = self._of_group(session)
+            if process is None and (seen := self._comes_from(pid)) is not None:
+                origin = seen.name, seen.generation
+        if origin is not None:
+            process = self.find(*origin)
         if process is None:
-            marked = self._marked(pid)
-            if marked is not None and (
-                marked[0] not in self.current or self.current[marked[0]].generation != marked[1]
-            ):
-                self._add_orphan(pid)  # of an earlier run
-                return (*marked, False)
-            process = self.current[marked[0]] if marked is not None else self._of_group(session)
-        if process is None:
-            process = self._comes_from(pid)
-            if process is not None and self.current.get(process.name) is not process:
-                self._add_orphan(pid)
-                return process.name, process.generation, False
-        if process is None:
-            self._add_orphan(pid)
-            return None
+            self._orphans.add(pid)
+            self.ledger.note(pid, EntryKind.ORPHAN, StopPolicy())
+            return Adopted(*origin, pid, in_group=False) if origin is not None else Orphaned(pid)
         self._adopted[pid] = process
         process.adopted |= {pid}
         self.ledger.note(pid, EntryKind.ADOPTED, process.spec.stop)
-        return process.name, process.generation, group in process.groups
+        return Adopted(process.name, process.generation, pid, group in process.groups)
 
     def is_of(self, pid: int, process: Process) -> bool:
         """Whether a process belongs to this instance: by its group or session, by adoption, by its mark, or by descent."""
@@ -296,10 +292,6 @@ class ProcessTable:
             return False
         marked = self._marked(pid) == (process.name, process.generation)
         return marked or descent.descends(pid, {process.pid, *process.adopted})
-
-    def _add_orphan(self, pid: int) -> None:
-        self._orphans.add(pid)
-        self.ledger.note(pid, EntryKind.ORPHAN, StopPolicy())
 
     def mark(self, name: str, generation: int) -> str:
         return f"{self.ident}/{name}/{generation}"

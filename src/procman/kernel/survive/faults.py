@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from procman import __version__
 from procman.core.actions import Action
 from procman.core.events import Event, FormationStarted, ShutdownAsked
-from procman.core.fleet import Fleet
+from procman.core.fleet import Decider, Fleet
 from procman.core.survivor import AT_FAULT, Survivor
 from procman.core.trace import FORMAT, Trace, TraceHeader
 from procman.errors import fault_of_system
@@ -27,7 +27,6 @@ from procman.later import later
 
 if TYPE_CHECKING:
     from procman.core import fallback
-    from procman.core.fallback import Decider
 else:
     fallback = later(__name__, "procman.core.fallback")
 

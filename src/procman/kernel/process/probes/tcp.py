@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -57,29 +58,21 @@ class Connecting:
             self._failed(error.errno or errno.EIO)
             return
         made.setblocking(False)  # noqa: FBT003  the standard library's signature
-        code = made.connect_ex((address, self._port))
-        if code == 0:
-            self._connected(made)
-        elif code == errno.EINPROGRESS:
-            self._watch(made)
-        else:
+        try:
+            with contextlib.suppress(BlockingIOError):  # EINPROGRESS
+                made.connect((address, self._port))
+            self._reactor.register(made.fileno(), WRITE, self._on_ready)  # may have no watch left (epoll(7))
+        except OSError as error:
             made.close()
-            self._failed(code)
+            self._failed(error.errno or errno.EIO)
+        else:
+            self._socket = made
 
     def cancel(self) -> None:
         if self._socket is not None:
             self._reactor.unregister(self._socket.fileno())
             self._socket.close()
             self._socket = None
-
-    def _watch(self, made: socket.socket) -> None:
-        try:
-            self._reactor.register(made.fileno(), WRITE, self._on_ready)
-        except OSError as error:  # no watch left (epoll(7))
-            made.close()
-            self._failed(error.errno or errno.EIO)
-        else:
-            self._socket = made
 
     def _on_ready(self) -> None:
         made, self._socket = self._socket, None
