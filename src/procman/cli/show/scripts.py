@@ -23,8 +23,8 @@ def command_of(command: str, cwd: str) -> str:
 
 def _scripts_in(cwd: str) -> Scripts:
     def scripts(folder: str, workspace: str) -> Mapping[str, str]:
-        place = os.path.join(cwd, folder)
-        return scripts_of(_workspace(place, workspace) if workspace else _package(place))
+        path = os.path.join(cwd, folder)
+        return scripts_of(_workspace(path, workspace) if workspace else _package(path))
 
     return scripts
 
