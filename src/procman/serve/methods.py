@@ -267,7 +267,7 @@ def _reload(caller: Caller, _params: NoParams, answer: Answer) -> None:
 
 
 def _folder() -> str | None:
-    """The folder in which procman works: the root. None where it was removed."""
+    """The folder in which procman works: the root. None if it was removed."""
     try:
         return os.getcwd()
     except OSError:

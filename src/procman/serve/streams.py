@@ -49,7 +49,7 @@ class ServedStream(ABC):
 
     @abstractmethod
     def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, with later kinds of events under their own name or not; empty where all have been
+        """The next notifications, with later kinds of events under their own name or not; empty if all have been
         sent.
         """
 
@@ -170,7 +170,7 @@ class EventsStream(ServedStream):
         return bool(self._queue)
 
     def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, later kinds of events under their own name or not; empty where there are none."""
+        """The next notifications, later kinds of events under their own name or not; empty if there are none."""
         piece = bytearray()
         while self._queue and len(piece) < PIECE:
             time, change = self._queue.popleft()

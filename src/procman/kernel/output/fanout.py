@@ -131,7 +131,7 @@ class Fanout:
     # ---- the files
 
     def reopen(self) -> bool:
-        """Open the log files again, as they may have been renamed; False where there are none."""
+        """Open the log files again, as they may have been renamed; False if there are none."""
         if self._files is not None:
             self._files.reopen()
         return self._files is not None
