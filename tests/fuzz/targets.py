@@ -63,8 +63,9 @@ from procman.serve.methods import (
     instance_of,
     parameters,
     parse,
+    refuse_names,
 )
-from procman.serve.streams import LogsStream, refuse_names
+from procman.serve.streams import LogsStream
 from procman.text import lines as display
 from procman.text.ansi import SharedView, visible
 from procman.text.signals import read_signal
@@ -154,7 +155,7 @@ class _Caller:
     def open_stream(self, params: StreamParams, answer: Answer) -> None:
         backend = self.kernel
         if isinstance(params, LogsParams):
-            refusal = refuse_names(params.names, backend.view(), backend.history) if params.names else None
+            refusal = refuse_names(params.names, backend.view(), backend.history.names()) if params.names else None
             stream = None if refusal else LogsStream(1, backend.history, params)
             while stream is not None and stream.waiting and not stream.ended:
                 _one_line(stream.pull(any_word=False))
