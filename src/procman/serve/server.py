@@ -21,7 +21,7 @@ from msgspec import Struct
 from procman.control.codec import Code, encode_error
 from procman.control.messages import AttachParams, EventsParams, LogsParams
 from procman.control.sockets import peer_of
-from procman.core.events import Hold
+from procman.core.requests import Hold
 from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import Reactor
 from procman.later import later
