@@ -388,6 +388,13 @@ MUTATIONS = [
         "if not isinstance(i.phase, AT_REST):",
     ),
     Mutation("nothing at all ends procman", "closing", "return found", "return True"),
+    Mutation(
+        "a type scaled to 0 keeps nothing running",
+        "fleet",
+        " or closing.may_be_scaled_up(formation.desired, formation.plan)",
+        "",
+    ),
+    Mutation("a one-off scaled to 0 keeps procman running", "closing", " and not plan.types[name].oneshot", ""),
     Mutation("a shutdown waits for the unkillable", "slots", "AT_REST) or i.unkillable:", "AT_REST):"),
     Mutation("the unkillable is no failure", "fleet", "Finish(1 if stuck else", "Finish("),
     Mutation("orphans are not waited for", "fleet", "settled or formation.orphans.left:", "settled:"),

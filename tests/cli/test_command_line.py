@@ -14,7 +14,7 @@ import pytest
 from scripted import fleet, instance
 
 from procman import __version__
-from procman.cli.group import VERBS, Verb
+from procman.cli.group import VERBS
 from procman.control.messages import Accepted
 
 MAIN = [sys.executable, "-c", "from procman.cli import main; main()"]
@@ -31,8 +31,8 @@ def test_a_variable_called_procman_version_is_not_the_option(procman, monkeypatc
 
 def test_help_lists_every_verb_with_a_line(procman):
     out = procman("--help").out
-    for name, verb in VERBS.items():
-        assert re.search(rf"^  {name} +{re.escape(verb.help)}$", out, re.MULTILINE)
+    for name, line in VERBS.items():
+        assert re.search(rf"^  {name} +{re.escape(line)}$", out, re.MULTILINE)
 
 
 def test_no_verb_at_all_shows_the_help_as_a_mistake(procman):
@@ -53,7 +53,7 @@ def test_each_verb_explains_itself_with_examples(procman, verb):
 @pytest.mark.parametrize("verb", ["scale", "ps", "restart", "stop", "logs", "signal", "reload", "shutdown", "events"])
 def test_each_client_verb_names_the_variables_of_its_options(procman, verb):
     out = " ".join(procman(verb, "--help").out.split())
-    assert f"[env var: PROCMAN_{VERBS[verb].module.upper().rstrip('_')}_ROOT]" in out
+    assert f"[env var: PROCMAN_{verb.upper()}_ROOT]" in out
     assert "[env var: PROCMAN_SOCKET]" in out
 
 
@@ -149,8 +149,8 @@ def test_ctrl_c_ends_a_stream_quietly(script):
 
 
 def test_a_fault_of_our_own_is_two_lines(procman, monkeypatch):
-    monkeypatch.setitem(VERBS, "ps", Verb("no_such_module", ""))
-    done = procman("ps")
+    monkeypatch.setitem(VERBS, "no_such_module", "")
+    done = procman("no_such_module")
     assert done.code == 1
     assert done.err.startswith("procman: cannot continue: ModuleNotFoundError")
     assert len(done.err.splitlines()) == 2

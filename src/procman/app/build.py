@@ -98,7 +98,7 @@ def build(
 
 
 def _server(reactor: Reactor, claimed: Claim | None, kernel: Kernel) -> LazyServer | None:
-    """The control socket, to which the kernel passes its changes. None where procman runs without one."""
+    """The control socket, to which the kernel passes its changes. None if procman runs without one."""
     if claimed is None:
         return None
     server = LazyServer(reactor, claimed.listeners, kernel)

@@ -1,7 +1,7 @@
 """The table of verbs, and the click group that loads the one that is called.
 
-The table names each verb's module and one line of help, so that neither `procman --help` nor the completion of a verb
-imports any, and no verb pays for another.
+The table has one line of help for each verb, so that neither `procman --help` nor the completion of a verb imports the
+verb's module, and no verb pays for another.
 """
 
 from __future__ import annotations
@@ -19,46 +19,37 @@ from procman.errors import UsageError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-
-class Verb:
-    """Its module in `cli.verbs`, and one line of help. No Struct: help and version do without msgspec."""
-
-    __slots__ = ("help", "module")
-
-    def __init__(self, module: str, help: str) -> None:  # noqa: A002  what click calls it
-        self.module = module
-        self.help = help
-
-
-SECTIONS: dict[str, dict[str, Verb]] = {
+SECTIONS = {
     "Run": {
-        "start": Verb("start", "Run what the Procfile says, in the foreground."),
-        "run": Verb("run", "Run a one-off command in the application's environment."),
-        "check": Verb("check", "Check the Procfile, .env and procman.yml."),
-        "init": Verb("init", "Write a Procfile from a project or another tool's file."),
+        "start": "Run what the Procfile says, in the foreground.",
+        "run": "Run a one-off command in the application's environment.",
+        "check": "Check the Procfile, .env and procman.yml.",
+        "init": "Write a Procfile from a project or another tool's file.",
     },
     "Change what runs": {
-        "scale": Verb("scale", "Set how many instances of each type run."),
-        "autoscale": Verb("autoscale", "Show, pause or resume automatic scaling."),
-        "restart": Verb("restart", "Restart instances, or start stopped ones."),
-        "stop": Verb("stop", "Stop instances and keep them stopped."),
-        "signal": Verb("signal_", "Send a signal to instances."),
-        "reload": Verb("reload", "Read the Procfile again and apply what has changed."),
-        "upgrade": Verb("upgrade", "Replace the running procman with the installed version."),
-        "shutdown": Verb("shutdown", "Stop everything and end procman."),
+        "scale": "Set how many instances of each type run.",
+        "autoscale": "Show, pause or resume automatic scaling.",
+        "restart": "Restart instances, or start stopped ones.",
+        "stop": "Stop instances and keep them stopped.",
+        "signal": "Send a signal to instances.",
+        "reload": "Read the Procfile again and apply what has changed.",
+        "upgrade": "Replace the running procman with the installed version.",
+        "shutdown": "Stop everything and end procman.",
     },
     "Inspect": {
-        "ps": Verb("ps", "List the instances."),
-        "why": Verb("why", "Explain the state of an instance."),
-        "wait": Verb("wait", "Wait until instances are ready, done or stopped."),
-        "top": Verb("top", "Watch and change the instances on a live screen."),
-        "logs": Verb("logs", "Show what the instances wrote."),
-        "attach": Verb("attach", "Connect keyboard and screen to an instance."),
-        "events": Verb("events", "Show every change as it happens."),
-        "debug": Verb("debug", "Run a trace of procman's decisions again."),
+        "ps": "List the instances.",
+        "why": "Explain the state of an instance.",
+        "wait": "Wait until instances are ready, done or stopped.",
+        "top": "Watch and change the instances on a live screen.",
+        "logs": "Show what the instances wrote.",
+        "attach": "Connect keyboard and screen to an instance.",
+        "events": "Show every change as it happens.",
+        "debug": "Run a trace of procman's decisions again.",
     },
 }
-VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
+VERBS = {name: line for verbs in SECTIONS.values() for name, line in verbs.items()}
+MODULES = {"signal": "signal_"}
+"""Verbs that are not named as their module and function: `signal` is a module of the standard library."""
 
 
 class LazyGroup(click.Group):
@@ -68,13 +59,14 @@ class LazyGroup(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
-        """The command, None where there is none. Module and function have the verb's name."""
+        """The command, None if there is none. Module and function have the verb's name."""
         if cmd_name not in VERBS:
             return None
         load_msgspec()
-        module = importlib.import_module(f"procman.cli.verbs.{VERBS[cmd_name].module}")
+        name = MODULES.get(cmd_name, cmd_name)
+        module = importlib.import_module(f"procman.cli.verbs.{name}")
         loaded()
-        command: click.Command = getattr(module, VERBS[cmd_name].module)
+        command: click.Command = getattr(module, name)
         return command
 
     def resolve_command(
@@ -97,12 +89,12 @@ class LazyGroup(click.Group):
         width = max(map(len, VERBS))
         for title, verbs in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(f"{name:<{width}}", verb.help) for name, verb in verbs.items()], col_spacing=3)
+                formatter.write_dl([(f"{name:<{width}}", line) for name, line in verbs.items()], col_spacing=3)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
         from click.shell_completion import CompletionItem  # noqa: PLC0415  only where a shell asks
 
-        verbs = [CompletionItem(name, help=verb.help) for name, verb in VERBS.items() if name.startswith(incomplete)]
+        verbs = [CompletionItem(name, help=line) for name, line in VERBS.items() if name.startswith(incomplete)]
         return verbs + click.Command.shell_complete(self, ctx, incomplete)
 
 
@@ -126,7 +118,7 @@ def procman(context: click.Context) -> None:
 
 
 def _types() -> set[str]:
-    """The types of the Procfile here, none where it cannot be read."""
+    """The types of the Procfile here, none if it cannot be read."""
     try:
         with open("Procfile", encoding="utf-8", errors="replace") as lines:
             return {line.partition(":")[0].strip() for line in lines if ":" in line}
@@ -148,7 +140,7 @@ def _all_verbs() -> str:
 
 
 def dispatch(args: list[str]) -> int:
-    """Run the verb in these words; returns its exit code, 0 where it returns none. Raises UsageError."""
+    """Run the verb in these words; returns its exit code, 0 if it returns none. Raises UsageError."""
     if args[:1] == ["help"]:
         args = [*args[1:2], "--help"]
     try:

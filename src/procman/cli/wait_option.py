@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from procman.cli.option_types import TimeType, read_time
-from procman.control.client import Client
 from procman.control.messages import WaitParams
 from procman.core.view import Kind
 from procman.errors import ProcmanError
@@ -16,6 +15,7 @@ from procman.text.lines import clean
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from procman.control.client import Client
     from procman.control.messages import Accepted
     from procman.core.view import Change
 
@@ -54,7 +54,7 @@ def wait_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None
 
 def until_ready(client: Client, answer: Accepted, names: Sequence[str], seconds: float) -> None:
     """Block until an accepted change is reached; with an older procman, which gives it no number, until these instances
-    are ready. Raises ProcmanError where that takes too long, or cannot happen any more.
+    are ready. Raises ProcmanError if that takes too long, or cannot happen any more.
     """
     waited = client.wait(WaitParams(tuple(names), timeout=seconds, operation=answer.operation), print_change)
     if waited.outcome == "late":
@@ -63,17 +63,6 @@ def until_ready(client: Client, answer: Accepted, names: Sequence[str], seconds:
         raise ProcmanError(f"cannot wait longer than {seconds:g} s for {listed(waited.pending)}", "see `procman ps`")
     if waited.outcome != "reached":
         raise ProcmanError(waited.reason, waited.hint)
-
-
-def until_gone(path: str, ask: Callable[[], None]) -> None:
-    """Send a request, and block until procman closes the connection, as it does when it ends."""
-    with Client(path) as watcher:
-        changes = watcher.events()
-        ask()
-        for happened in changes:
-            print_change(happened.change)
-        while watcher.channel.next_message(None) is not None:  # the stream ends before the connection does
-            continue
 
 
 def print_change(change: Change) -> None:

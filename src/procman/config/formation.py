@@ -84,7 +84,7 @@ def choose_counts(names: Iterable[str], asked: RequestedCounts) -> dict[str, int
 
 
 def count_asked(name: str, asked: RequestedCounts) -> int | None:
-    """The count that the command line sets; None where it leaves it open."""
+    """The count that the command line sets; None if it leaves it open."""
     if name in asked.leave_out:
         return 0
     if name == RELEASE and asked.release:

@@ -119,13 +119,13 @@ class Channel:
         self.made += 1
 
     def next_message(self, timeout: float | None) -> Incoming | None:
-        """The next message; None where procman has closed the connection. Raises TimeoutError after this many seconds."""
+        """The next message; None if procman has closed the connection. Raises TimeoutError after this many seconds."""
         return self._receive(None if timeout is None else time.monotonic() + timeout)
 
     # ---- for those who wait for other things, too
 
     def send(self, method: str, params: Struct) -> int:
-        """Send a request without waiting. Returns its number, which is the `id` of the answer. Raises OSError where it
+        """Send a request without waiting. Returns its number, which is the `id` of the answer. Raises OSError if it
         cannot be sent.
         """
         self._number += 1

@@ -55,7 +55,7 @@ class Folder(Struct, frozen=True):
         return sorted((path for path in self.paths if basename(path) == name), key=lambda path: (path.count("/"), path))
 
     def below(self, place: str) -> Folder:
-        """The folder of this name in it, as a folder of its own."""
+        """The inner folder of this name, as a folder of its own."""
         front = f"{place}/"
         paths = frozenset(path.removeprefix(front) for path in self.paths if path.startswith(front))
         texts = {path.removeprefix(front): text for path, text in self.texts.items() if path.startswith(front)}
@@ -66,7 +66,7 @@ class Folder(Struct, frozen=True):
         return sorted({path.partition("/")[0] for path in self.paths if "/" in path})
 
     def json(self, path: str) -> dict[str, Any]:
-        """A JSON object, empty where it is absent or invalid: a hint needs no error."""
+        """A JSON object, empty if it is absent or invalid: a hint needs no error."""
         try:
             data = json.loads(self.text(path) or "{}")
         except (ValueError, RecursionError):

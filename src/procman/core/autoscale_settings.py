@@ -171,7 +171,7 @@ def short(text: str) -> Autoscale:
 
 
 def kind_of(metric: Metric) -> str | None:
-    """The one kind that is given, None where there is none or several."""
+    """The one kind that is given, None if there is none or several."""
     given = [kind for kind in KINDS if getattr(metric, kind) is not UNSET]
     return given[0] if len(given) == 1 else None
 

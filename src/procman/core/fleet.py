@@ -183,7 +183,7 @@ class Fleet:
         """Find out whether this was the end: nothing is left after a shutdown, or nothing is left to supervise."""
         formation = self._formation
         if not formation.stopping:
-            if not closing.all_ended(formation.slots):
+            if not closing.all_ended(formation.slots) or closing.may_be_scaled_up(formation.desired, formation.plan):
                 return
             formation.shut_down(closing.first_failure(formation.slots), "all instances have ended", now)
         if not formation.slots.settled or formation.orphans.left:

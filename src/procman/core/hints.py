@@ -33,7 +33,7 @@ NO_AMPERSAND = "where procman does not keep it: leave out the `&` at the end of 
 
 
 def of_success(spec: ProcessSpec, event: Exited, lived: float) -> str:
-    """The hint, empty where there is none. A hint that leads into a crash loop is worse than none."""
+    """The hint, empty if there is none. A hint that leads into a crash loop is worse than none."""
     if event.status.code == 0 and "|" in spec.command:
         from procman.text.shell import is_pipeline  # noqa: PLC0415  few lines have one
 

@@ -43,7 +43,7 @@ class Press(Struct, frozen=True):
 
 
 def heard(press: Press | None, sender: Sender | None, now: float) -> tuple[Press, bool]:
-    """The press that this interrupt belongs to, and whether it is a new one. The sender is None where unknown."""
+    """The press that this interrupt belongs to, and whether it is a new one. The sender is None if unknown."""
     if press is not None and _is_same(press, sender, now):
         return Press(press.at, press.senders | {sender}), False
     return Press(now, frozenset({sender})), True

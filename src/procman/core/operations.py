@@ -105,7 +105,7 @@ class Operations:
         return OperationsState(self._last, under_way, tuple(self._ended.values()))
 
     def get(self, number: int) -> Operation | None:
-        """Its state; None where it does not exist, or no longer."""
+        """Its state; None if it does not exist, or no longer."""
         one = self.open.get(number)
         if one is not None:
             return Operation(id=one.id, what=one.what, state=OperationState.RUNNING, left=tuple(one.needs))

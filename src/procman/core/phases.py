@@ -250,7 +250,7 @@ class Instance(Struct, frozen=True, kw_only=True):
 
     @property
     def leader(self) -> Leader | None:
-        """The process that was started, also where it has ended and something of it is left."""
+        """The process that was started, even if it has ended and something of it is left."""
         phase = self.phase
         return phase.leader if isinstance(phase, WITH_LEADER) else None
 

@@ -90,7 +90,7 @@ def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desire
 
 
 def _number_of_extra(formation: Replaceable, desired: Desired, type_name: str) -> int | None:
-    """The number of an extra instance; None where the type has none, none in rotation is replaced, or none is free."""
+    """The number of an extra instance; None if the type has none, none in rotation is replaced, or none is free."""
     spec, slots = formation.plan.types[type_name], formation.slots
     if spec.rolling is None or not spec.rolling.surge:
         return None

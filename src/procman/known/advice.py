@@ -145,7 +145,7 @@ def _decided(key: str, written: frozenset[str]) -> bool:
 
 
 def _applies(rule: AdviceRule, known: Known) -> str | None:
-    """The word of `when` in the command ("" where the rule has none), None where the rule does not apply."""
+    """The word of `when` in the command ("" if the rule has none), None if the rule does not apply."""
     if any(_has(known, word) for word in rule.unless):
         return None
     if not rule.when:
@@ -160,7 +160,7 @@ def _has(known: Known, word: str) -> bool:
 
 
 def readiness(known: Known, listens: Listens) -> Value | None:
-    """The value of `ready`: `tcp` where the program listens on PORT, `{tcp: N}` on another port, None where unknown."""
+    """The value of `ready`: `tcp` where the program listens on PORT, `{tcp: N}` on another port, None if unknown."""
     if any(_has(known, word) for word in listens.unless):
         return None
     given = _given_port(known, listens.flags)

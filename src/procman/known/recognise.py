@@ -39,12 +39,12 @@ class Known(Struct, frozen=True, kw_only=True):
 
 
 def recognise(command: str) -> Known | None:
-    """The known program that the command runs, None where there is none."""
+    """The known program that the command runs, None if there is none."""
     return _search(command, 0)
 
 
 def fixed_port(command: str) -> str:
-    """The value that a command sets PORT to for what it runs at last, "" where it leaves it alone."""
+    """The value that a command sets PORT to for what it runs at last, "" if it leaves it alone."""
     port, commands = "", split(command)
     for words, before in zip(commands, _set_before(commands), strict=True):
         port = (before | unwrapped(words)[0]).get("PORT", port)
@@ -92,7 +92,7 @@ def _values(words: tuple[str, ...]) -> dict[str, str]:
 
 
 def split(command: str) -> list[tuple[str, ...]]:
-    """The simple commands of a line, without redirections; none where a quotation mark is missing, which the shell reports."""
+    """The simple commands of a line, without redirections; none if a quotation mark is missing, which the shell reports."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=_OPERATORS)
     lexer.whitespace_split = True
     lexer.commenters = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
@@ -40,6 +40,7 @@ from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Released, Reported
 from procman.core.requests import Hold, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.select import Selector
 from procman.core.spec import is_companion
 from procman.core.view import FleetView
 from procman.errors import ConfigError, nearest
@@ -266,7 +267,7 @@ def _reload(caller: Caller, _params: NoParams, answer: Answer) -> None:
 
 
 def _folder() -> str | None:
-    """The folder in which procman works: the root. None where it was removed."""
+    """The folder in which procman works: the root. None if it was removed."""
     try:
         return os.getcwd()
     except OSError:
@@ -296,6 +297,13 @@ def _accepted(caller: Caller, answer: Answer) -> Callable[[Reply | Refuse], None
 
 def _refused(refusal: Refuse) -> Failure:
     return Failure(Code.REFUSED, refusal.message, refusal.hint)
+
+
+def refuse_names(names: tuple[str, ...], view: FleetView, also: Iterable[str] = ()) -> Failure | None:
+    """The refusal of a name that matches nothing that runs, may run, or is among `also`; None where all match."""
+    known = dict.fromkeys([*(i.name for i in view.instances), *also])
+    refusal = Selector(names).refuse(view.formation, known) if names else None
+    return Failure(Code.REFUSED, *refusal) if refusal is not None else None
 
 
 def instance_of(word: str, view: FleetView, what: str) -> str | Failure:

@@ -26,7 +26,7 @@ from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import Reactor
 from procman.later import later
 from procman.serve.connection import Connection, ConnectionLimits
-from procman.serve.methods import MOST_HELD, Failure, StreamParams, instance_of
+from procman.serve.methods import MOST_HELD, Failure, StreamParams, instance_of, refuse_names
 from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Server:
         if sum(stream.kept_bytes for stream in opened if isinstance(stream, streams.LogsStream)) > self.limits.kept:
             text = "cannot show kept output now: other readers of logs have too much of it unread"
             return Failure(Code.REFUSED, text, "try later")
-        refusal = streams.refuse_names(params.names, self.kernel.view(), history) if params.names else None
+        refusal = refuse_names(params.names, self.kernel.view(), history.names()) if params.names else None
         return refusal or streams.LogsStream(next(self._numbers), history, params)
 
     def _on_append(self, name: str) -> None:

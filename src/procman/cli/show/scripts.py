@@ -23,8 +23,8 @@ def command_of(command: str, cwd: str) -> str:
 
 def _scripts_in(cwd: str) -> Scripts:
     def scripts(folder: str, workspace: str) -> Mapping[str, str]:
-        place = os.path.join(cwd, folder)
-        return scripts_of(_workspace(place, workspace) if workspace else _package(place))
+        path = os.path.join(cwd, folder)
+        return scripts_of(_workspace(path, workspace) if workspace else _package(path))
 
     return scripts
 
@@ -53,7 +53,7 @@ def _folders(folder: str, depth: int) -> Iterator[str]:
 
 
 def _package(folder: str) -> dict[str, Any]:
-    """A package.json, empty where it is absent or invalid: advice needs no error."""
+    """A package.json, empty if it is absent or invalid: advice needs no error."""
     data = read(os.path.join(folder, "package.json"), "package.json")
     try:
         package = {} if isinstance(data, Fault) else json.loads(data)

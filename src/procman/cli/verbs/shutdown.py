@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from procman.cli.target import TargetOptions, client_options
-from procman.cli.wait_option import until_gone
+from procman.cli.wait_option import print_change
 from procman.control.client import Client
 
 
@@ -29,7 +29,13 @@ def shutdown(target: TargetOptions, *, wait: bool) -> None:
     if not wait:
         _ask(path)
         return
-    until_gone(path, lambda: _ask(path))
+    with Client(path) as watcher:
+        changes = watcher.events()
+        _ask(path)
+        for happened in changes:
+            print_change(happened.change)
+        while watcher.channel.next_message(None) is not None:  # the stream ends before the connection does
+            continue
     click.echo("procman has ended")
 
 

@@ -36,7 +36,7 @@ later version.
 
 
 class InstanceSeen(Struct, frozen=True, kw_only=True):
-    """One instance. `cpu`: seconds of CPU time of its whole tree so far, `memory`: bytes of it; None where unknown."""
+    """One instance. `cpu`: seconds of CPU time of its whole tree so far, `memory`: bytes of it; None if unknown."""
 
     name: str
     generation: int
@@ -79,7 +79,7 @@ class ScalableFleet:
         }
 
     def count_of(self, type_name: str) -> int | None:
-        """The wanted count of a type now, without a poll; None where there is no such type."""
+        """The wanted count of a type now, without a poll; None if there is no such type."""
         return self._poller.client.scale().formation.get(type_name)
 
     def scale(self, type_name: str, count: int, why: str) -> None:

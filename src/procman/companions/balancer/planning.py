@@ -48,7 +48,7 @@ class Planned(Struct, frozen=True, kw_only=True):
 
 
 def slots_of(backend: BackendSpec, actual: Iterable[BackendServer]) -> list[BackendServer]:
-    """The servers of the backend that are slots: numbered after its prefix, as by `server-template`. Where there is one,
+    """The servers of the backend that are slots: numbered after its prefix, as by `server-template`. If there is one,
     its servers are kept in slots.
     """
     return _named(backend, re.escape(backend.prefix), actual)

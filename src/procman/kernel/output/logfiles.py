@@ -37,7 +37,7 @@ class LogFiles:
     """The files of a folder: `web.1.log` has the output of web.1. Opened at the first line, and closed with the slot."""
 
     def __init__(self, reactor: Reactor, folder: str, rotation: Rotation, before: FilesState | None = None) -> None:
-        """Raises ConfigError where the folder cannot be created or written, RefusedError where another procman writes
+        """Raises ConfigError if the folder cannot be created or written, RefusedError if another procman writes
         there. `before`: continue with this state, and its lock of the folder.
         """
         self.on_trouble: Callable[[str], None] = lambda _text: None

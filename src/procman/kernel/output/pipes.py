@@ -32,7 +32,7 @@ class Pipes:
         self.watched = False
 
     def register(self, fd: int, stream: ChildStream) -> None:
-        """Raises OSError where the system has no watch left (epoll(7)), with everything unchanged."""
+        """Raises OSError if the system has no watch left (epoll(7)), with everything unchanged."""
         self._set.register(fd, READ)  # EPOLLIN is the same number
         self._streams[fd] = stream
         if self.watched and self._own is None:

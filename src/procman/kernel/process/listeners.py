@@ -33,7 +33,7 @@ class ListenError(Exception):
 
 
 class Listener(Struct, frozen=True):
-    """An open socket. `fd` is procman's; `inode` that of a Unix socket's file, 0 where there is none."""
+    """An open socket. `fd` is procman's; `inode` that of a Unix socket's file, 0 if there is none."""
 
     type: str
     socket: ListenSocket

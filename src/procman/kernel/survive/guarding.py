@@ -192,7 +192,7 @@ class Guarding:
 
 
 def _try(python: str, script: str) -> None:
-    """Raises OSError where something is missing that it needs after procman's death, and which can be fixed now."""
+    """Raises OSError if something is missing that it needs after procman's death, and which can be fixed now."""
     if not os.access(python, os.X_OK):
         raise OSError(errno.ENOENT, f"its interpreter {python or '(unknown)'} cannot be executed")
     os.close(os.open(script, os.O_RDONLY | os.O_CLOEXEC))

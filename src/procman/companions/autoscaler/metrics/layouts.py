@@ -66,7 +66,7 @@ def _stream_length(ask: Ask, source: RedisSource, _now: float) -> int:
 
 
 def _group(ask: Ask, key: str, name: str) -> dict[str, Any] | None:
-    """What redis knows of a consumer group; None where there is no stream yet."""
+    """What redis knows of a consumer group; None if there is no stream yet."""
     if not _count(ask("EXISTS", key)):
         return None
     for answer in ask("XINFO GROUPS", key):
