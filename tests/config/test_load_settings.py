@@ -10,6 +10,11 @@ from procman.core.spec import OnEnd, Stdin, StopMode, When
 from procman.errors import ConfigError
 
 
+def test_the_known_types_are_listed_in_the_order_of_the_procfile(folder):
+    write(folder, yml="processes: {web: {depends_on: [xyz]}}\ngroups: {g: {members: [xyz]}}\n")
+    assert all("(known: web, worker, release)" in fault for fault in faults_of())
+
+
 def test_settings_reach_the_spec(folder):
     (folder / "sub").mkdir()
     write(
