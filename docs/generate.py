@@ -12,9 +12,6 @@ from pathlib import Path
 
 from generator import commands, diagram, links, listings, messages, pages, programs, settings
 
-from procman.config.keys import schema_text
-from procman.known.programs import compiled
-
 DOCS = Path(__file__).resolve().parent
 
 BLOCKS = {
@@ -31,8 +28,8 @@ BLOCKS = {
 FILES = {
     "reference/protocol.schema.json": messages.schema,
     "reference/ps.schema.json": listings.ps_schema,
-    "../src/procman/config/procman.schema.json": schema_text,
-    "../src/procman/known/programs.json": compiled,
+    "../src/procman/config/procman.schema.json": settings.schema_text,
+    "../src/procman/known/programs.json": programs.compiled,
 }
 
 

@@ -388,6 +388,13 @@ MUTATIONS = [
         "if not isinstance(i.phase, AT_REST):",
     ),
     Mutation("nothing at all ends procman", "closing", "return found", "return True"),
+    Mutation(
+        "a type scaled to 0 keeps nothing running",
+        "fleet",
+        " or closing.may_be_scaled_up(formation.desired, formation.plan)",
+        "",
+    ),
+    Mutation("a one-off scaled to 0 keeps procman running", "closing", " and not plan.types[name].oneshot", ""),
     Mutation("a shutdown waits for the unkillable", "slots", "AT_REST) or i.unkillable:", "AT_REST):"),
     Mutation("the unkillable is no failure", "fleet", "Finish(1 if stuck else", "Finish("),
     Mutation("orphans are not waited for", "fleet", "settled or formation.orphans.left:", "settled:"),
@@ -431,7 +438,7 @@ MUTATIONS = [
     Mutation("leftovers have ten seconds", "closing", "default=longest_grace(plan))", "default=DEFAULT_GRACE)"),
     Mutation("a crash loop never ends", "crashes", "watch is None or watch.token != token", "True"),
     Mutation("a crash loop ends too soon", "crashes", "watch is None or watch.token != token", "watch is None"),
-    Mutation("Finish twice", "fleet", "        self._finished = True\n", ""),
+    Mutation("Finish twice", "fleet", "        formation.finished = True\n", ""),
     Mutation(
         "the leftover of an old run is a daemon",
         "formation",
@@ -448,7 +455,12 @@ MUTATIONS = [
         " | Stopping(reason=StopReason.NOT_READY | StopReason.UNHEALTHY, why=why)",
         "",
     ),
-    Mutation("a shutdown leaves them open", "formation", "self.out += self.operations.close(", "(lambda _: None)("),
+    Mutation(
+        "a shutdown leaves them open",
+        "formation",
+        "self.out += self.operations.abort(Reason(ReasonCode.SHUTDOWN,",
+        "(lambda _: None)(Reason(ReasonCode.SHUTDOWN,",
+    ),
     # ---- readiness and health
     Mutation(
         "a probe's answer makes nobody ready",

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+import procman.known
 from generator.pages import table
 from generator.schemas import shown
-from procman.known.programs import AdviceRule, KnownProgram, Listens, source
+from procman.known.programs import AdviceRule, KnownProgram, Listens, ProgramTable
+
+TABLE = Path(procman.known.__file__).with_name("programs.toml")
 
 
 def known() -> str:
     """A table for each group, in the order of the file."""
-    programs = source().program
+    programs = _source().program
     groups = dict.fromkeys(program.group for program in programs)
     tables = {group: [_row(program) for program in programs if program.group == group] for group in groups}
     return "\n\n".join(f"### {group}\n\n{_table(rows)}" for group, rows in tables.items())
@@ -61,3 +69,13 @@ def _ready(listens: Listens) -> list[str]:
     if listens.env:
         return ["`ready: tcp`"]
     return [f"`ready: {{tcp: {listens.default}}}`, or the port that is given"] if listens.default else []
+
+
+def compiled() -> str:
+    """The content of programs.json."""
+    return msgspec.json.format(msgspec.json.encode(_source()), indent=1).decode() + "\n"
+
+
+def _source() -> ProgramTable:
+    """The table as people write it."""
+    return msgspec.convert(tomllib.loads(TABLE.read_text(encoding="utf-8")), ProgramTable)

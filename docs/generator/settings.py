@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from enum import Enum
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
 from generator.pages import table
 from generator.schemas import Schema, kind, shown
-from procman.config.keys import rows, schema
+from procman.config.keys import ProcmanYml, rows
 from procman.core.policies import Drain, Health, Readiness, Recycle, Rolling
 from procman.core.spec import ProcessSpec, RestartPolicy, StopPolicy
 
@@ -37,7 +40,7 @@ TITLES = {
 
 def keys() -> str:
     """Every key: where it stands, what it takes, what holds without it, what it does."""
-    defs = schema()["$defs"]
+    defs = _schema()["$defs"]
     return "\n\n".join(_section(name, key, defs) for name, key in _sections(defs).items())
 
 
@@ -81,3 +84,31 @@ def _default(section: str, key: str, member: Schema) -> str:
     if found == "" or isinstance(found, Struct) or type(found).__name__ == "NoDefault":
         return ""
     return f"`{shown(found.value if isinstance(found, Enum) else found)}`"
+
+
+def _schema() -> Schema:
+    """The JSON Schema of procman.yml."""
+    generated = msgspec.json.schema(ProcmanYml)
+    _allow_words(generated)
+    env = generated["$defs"]["ProcessSection"]["properties"]["env"]
+    # the type AsWritten, which msgspec cannot describe
+    env["additionalProperties"]["type"] = ["string", "number", "boolean"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "procman.yml", **generated}
+
+
+def _allow_words(part: Any) -> None:  # noqa: ANN401  any part of a JSON Schema
+    """Let a number with a pattern also be written as a word, which msgspec's schema does not know."""
+    match part:
+        case {"type": "number" | "integer" as kind, "pattern": str()}:
+            part["type"] = [kind, "string"]
+        case dict():
+            for member in part.values():
+                _allow_words(member)
+        case list():
+            for member in part:
+                _allow_words(member)
+
+
+def schema_text() -> str:
+    """The content of procman.schema.json."""
+    return json.dumps(_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -83,7 +83,7 @@ def use() -> None:
 
 
 def hold(name: str) -> bool:
-    """Keep the bytecode of a module until it is imported, whatever becomes of the file; False where that is impossible."""
+    """Keep the bytecode of a module until it is imported, whatever becomes of the file; False if that is impossible."""
     if _FINDER not in sys.meta_path:
         return False
     package = name.rpartition(".")[0]
@@ -103,7 +103,7 @@ def _files(name: str, folder: str) -> tuple[str, str]:
 
 
 def _read(source: str, cached: str) -> bytes | None:
-    """The bytecode; None where it does not fit the present source."""
+    """The bytecode; None if it does not fit the present source."""
     try:
         now = os.stat(source)
         file = os.open(cached, os.O_RDONLY | os.O_CLOEXEC)
@@ -122,7 +122,7 @@ def _read(source: str, cached: str) -> bytes | None:
 
 
 def _code(data: bytes, source: str) -> CodeType | None:
-    """The code in the bytecode of this source; None where there is none."""
+    """The code in the bytecode of this source; None if there is none."""
     try:
         code = loads(memoryview(data)[_HEADER:])  # noqa: S302  what Python itself would execute next
     except (EOFError, TypeError, ValueError):  # cut short: Python reports it, or writes it again

@@ -33,7 +33,7 @@ class ProcmanError(Exception):
 
 
 class Fault:
-    """One fault in an input: its file and line (from 1; 0 where there is none), what cannot be done, and a hint."""
+    """One fault in an input: its file and line (from 1; 0 if there is none), what cannot be done, and a hint."""
 
     __slots__ = ("file", "hint", "line", "message")
 

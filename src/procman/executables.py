@@ -37,11 +37,9 @@ def _without_reading(path: str) -> str:
     try:
         os.stat(path)
     except FileNotFoundError:
-        return (
-            f"it is a link to {os.readlink(path)}, which does not exist"
-            if os.path.islink(path)
-            else "there is no such file"
-        )
+        if os.path.islink(path):
+            return f"it is a link to {os.readlink(path)}, which does not exist"
+        return "there is no such file"
     except OSError as error:  # too many links, no permission for a folder above it
         return (error.strerror or "it cannot be read").lower()
     return "it is a directory" if os.path.isdir(path) else ""

@@ -33,7 +33,7 @@ def how_to_install(package: str) -> str:
 
 
 def how_to_upgrade() -> str:
-    """Where procman was installed from, and the command that installs it from there again; "" where unknown."""
+    """Where procman was installed from, and the command that installs it from there again; "" if unknown."""
     source = _source()
     if source is None:
         return ""
@@ -42,7 +42,7 @@ def how_to_upgrade() -> str:
 
 
 def _pipx_name() -> str:
-    """What pipx calls the environment of this procman, as a word of a shell; "" where it was not made by pipx."""
+    """What pipx calls the environment of this procman, as a word of a shell; "" if it was not made by pipx."""
     made = os.path.exists(os.path.join(sys.prefix, "pipx_metadata.json"))
     return shlex.quote(os.path.basename(sys.prefix)) if made else ""
 

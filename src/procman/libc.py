@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def call(function: str, *arguments: int | bytes) -> int:
-    """What the function returns, a C int. Raises ImportError, OSError and AttributeError where Python has no ctypes, or
+    """What the function returns, a C int. Raises ImportError, OSError and AttributeError if Python has no ctypes, or
     the C library no such function.
 
     `_ctypes` is what ctypes itself calls; without the types of ctypes it takes 0.5 ms of a start instead of 2, and 0.15 MB

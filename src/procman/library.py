@@ -107,14 +107,14 @@ class RunningFormation:
             return client.ps().fleet
 
     def instance(self, name: str) -> InstanceView:
-        """The instance of this name, or the first one of this type. Raises FormationError where there is none."""
+        """The instance of this name, or the first one of this type. Raises FormationError if there is none."""
         for one in self.ps().instances:
             if name in (one.name, one.type):
                 return one
         raise FormationError(f"cannot find an instance or process type '{name}'")
 
     def port(self, name: str) -> int:
-        """The PORT of an instance, or of the first one of a type. Raises FormationError where it has none."""
+        """The PORT of an instance, or of the first one of a type. Raises FormationError if it has none."""
         port = self.instance(name).port
         if port is None:
             raise FormationError(f"cannot find the port of '{name}': it has none")
@@ -174,7 +174,7 @@ class RunningFormation:
     # ---- waiting
 
     def _wait(self, names: Sequence[str], until: AwaitedState, what: str) -> None:
-        """Raises FormationError where the condition is not reached in time, or cannot be reached any more."""
+        """Raises FormationError if the condition is not reached in time, or cannot be reached any more."""
         deadline = time.monotonic() + self.timeout
         self._listening(deadline)
         try:

@@ -64,16 +64,16 @@ def alone(folder: Path) -> dict[str, object]:
 
 
 def test_start_loads_few_modules_and_not_click(tmp_path: Path) -> None:
-    """Counted: 14 and 116, those for the end among them (each room is one: 0.05 ms, as it comes straight from its bytecode). A
+    """Counted: 10 and 111, those for the end among them (each room is one: 0.05 ms, as it comes straight from its bytecode). A
     package more (asyncio 60, logging 8, yaml 18, subprocess 6) goes over it; click is 13 ms. What an upgrade needs, six modules,
     is not loaded yet where the one instance ends at once."""
     library, own = beyond(tmp_path / "told", WITHOUT_CLICK, "start", "--no-restart", **alone(tmp_path))
     assert "procman.kernel.kernel" in own
     assert "click" not in library
     assert "procman.kernel.survive.upgrading" not in own
-    assert len(library) <= 22, sorted(library)
+    assert len(library) <= 18, sorted(library)
     assert not {f"procman.core.{name}" for name in ("commands", "reload", "select", "interrupts", "fallback")} & own
-    assert len(own) <= 119, sorted(own)
+    assert len(own) <= 115, sorted(own)
 
 
 def test_start_does_without_what_msgspec_only_needs_for_a_json_schema(tmp_path: Path) -> None:
@@ -110,12 +110,12 @@ def test_what_needs_no_verb_loads_no_library_but_click(tmp_path: Path, word: str
 
 
 def test_scale_loads_few_modules_and_nothing_of_the_kernel(stage: Stage, tmp_path: Path) -> None:
-    """Counted: 8 and 36. The protocol is four of them, as is where its socket is found: a module is 0.05 ms."""
+    """Counted: 8 and 34. The protocol is four of them, as is where its socket is found: a module is 0.05 ms."""
     with ready_trial(stage.procman, stage.ready(1)) as trial:
         library, own = beyond(tmp_path / "told", IMPORTS, "scale", "p1=2", cwd=trial.folder, env=trial.env)
     assert "procman.control.client" in own
     assert len(library) <= 10, sorted(library)
-    assert len(own) <= 38, sorted(own)
+    assert len(own) <= 37, sorted(own)
     assert not [name for name in own if name.startswith("procman.kernel")]
 
 

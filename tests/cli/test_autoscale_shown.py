@@ -45,9 +45,9 @@ def test_readings_proposals_the_decision_and_the_next_poll():
     assert table({"web": status_of(2, 60)}, NOW + 3) == [
         "TYPE  COUNT  READY  MIN  MAX  METRIC      PROPOSED  READING",
         "web       6      2    1    8  cpu                2  0.7 on average over 2, target 0.7",
-        "                              queue mail         6  60 at 10 an instance",
+        "                              queue mail         6  60 at 10 per instance",
         "",
-        "web 2 -> 6: queue mail asks for 6: 60 at 10 an instance (up); next poll in 12 s",
+        "web 2 -> 6: queue mail asks for 6: 60 at 10 per instance (up); next poll in 12 s",
     ]
 
 
@@ -63,7 +63,7 @@ def test_a_pause_is_named_once():
     _, decision = decide(RULE, Scaler(), paused, 0.0)
     assert (
         in_words("web", decision)
-        == "web stays at 2: paused; would go to 6: queue mail asks for 6: 60 at 10 an instance"
+        == "web stays at 2: paused; would go to 6: queue mail asks for 6: 60 at 10 per instance"
     )
 
 

@@ -74,8 +74,8 @@ class Stage:
     def new_backend(self, drain: float = 10.0) -> HaproxyBackend:
         """As after the companion was killed and started again."""
         file = self.folder / ("haproxy.state" if self.slots else "web.cfg")
-        backend = BackendSpec(name="web", type="web", prefix="web")
-        self.backend = HaproxyBackend(backend, self.runtime, drain, file=str(file), section=("balance roundrobin",))
+        backend = BackendSpec(name="web", type="web", prefix="web", file=str(file), section=("balance roundrobin",))
+        self.backend = HaproxyBackend(backend, self.runtime, drain)
         return self.backend
 
     def start_haproxy(self, *more: str) -> subprocess.Popen[bytes]:

@@ -29,7 +29,7 @@ def web(number, *, ready=True, draining=False, generation=1):
 
 
 def backend_of(haproxy, drain=10.0, **more):
-    return HaproxyBackend(BackendSpec(name="web", type="web", prefix="web"), haproxy, drain, **more)
+    return HaproxyBackend(BackendSpec(name="web", type="web", prefix="web", **more), haproxy, drain)
 
 
 # ---- HAProxy

@@ -12,7 +12,7 @@ from procman.companions.balancer.answers import BackendServer, HaproxyError, Ref
 from procman.companions.balancer.fleet import BalancedInstance
 from procman.companions.balancer.planning import BackendSpec, included, plan, slots_of
 
-BACKEND = BackendSpec(name="web", type="web", prefix="web")
+BACKEND = BackendSpec(name="web", type="web", prefix="web", section=("balance roundrobin",))
 
 
 def at(number, *, serves=True):
@@ -172,7 +172,7 @@ def test_without_a_check_none_is_enabled():
 def test_an_address_of_version_six_is_written_in_brackets():
     endpoint = replace(at(1), host="::1", port=1234)
     assert "add server web/web.1 [::1]:1234 check" in plan(BACKEND, [endpoint], []).commands
-    assert "    server web.1 [::1]:1234 check\n" in included(BACKEND, [endpoint], ["balance roundrobin"])
+    assert "    server web.1 [::1]:1234 check\n" in included(BACKEND, [endpoint])
 
 
 def test_slots_are_seen_in_the_backend():
@@ -180,7 +180,7 @@ def test_slots_are_seen_in_the_backend():
 
 
 def test_a_written_backend_has_those_that_serve():
-    text = included(BACKEND, [at(1), at(2, serves=False)], ["balance roundrobin"])
+    text = included(BACKEND, [at(1), at(2, serves=False)])
     assert text.split("\n")[1:] == [
         "backend web",
         "    balance roundrobin",

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+import procman.config
 from procman.config.load import Options, load
 from procman.errors import ConfigError
+
+SCHEMA = json.loads(Path(procman.config.__file__).with_name("procman.schema.json").read_text(encoding="utf-8"))
+"""The JSON Schema of procman.yml that is installed."""
 
 
 def write(folder, **files):

@@ -9,10 +9,9 @@ import jsonschema
 import msgspec
 import pytest
 import yaml
-from folders import faults_of, write
+from folders import SCHEMA, faults_of, write
 
 from procman.config import policies
-from procman.config.keys import schema
 from procman.config.load import Options, load
 from procman.config.sections import ReadySection
 from procman.core.policies import (
@@ -39,7 +38,7 @@ from procman.core.policies import (
 
 def plan_of(folder, text):
     write(folder, yml=text)
-    assert jsonschema.Draft202012Validator(schema()).is_valid(yaml.safe_load(text))
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(yaml.safe_load(text))
     return load(Options(), {})
 
 

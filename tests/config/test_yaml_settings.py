@@ -6,12 +6,13 @@ import jsonschema
 import msgspec
 import pytest
 import yaml
+from folders import SCHEMA
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
 from procman.config import otherwords
-from procman.config.keys import ProcessSection, ProcmanYml, schema
+from procman.config.keys import ProcessSection, ProcmanYml
 from procman.config.yamlfile import parse_settings
 from procman.core.spec import OnEnd, Stdin, StopMode, When
 
@@ -259,7 +260,7 @@ def test_a_node_inside_itself_is_refused():
 
 
 def test_the_schema_is_one():
-    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -281,11 +282,11 @@ def test_the_schema_is_one():
 )
 def test_the_schema_and_the_reader_agree(text, good):
     assert (not faults_of(text)) is good
-    assert jsonschema.Draft202012Validator(schema()).is_valid(yaml.safe_load(text)) is good
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(yaml.safe_load(text)) is good
 
 
 def test_every_key_is_described():
-    for definition in schema()["$defs"].values():
+    for definition in SCHEMA["$defs"].values():
         for key, value in definition.get("properties", {}).items():
             assert "description" in value or "$ref" in value, key
 

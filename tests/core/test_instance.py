@@ -105,8 +105,8 @@ STOP_ASKED = EVENTS["StopWanted"].why
 RESTART_ASKED = EVENTS["RestartWanted"].why
 YOUNG, OLD = Leader(PID, NOW - 0.5, SPEC.stop), Leader(PID, NOW - 50.0, SPEC.stop)
 TIMER = SlotTimer("web.1")
-RESTED = Rested("web.1")
-STARTED = (Started("web.1", 7),)
+RESTED = Rested()
+STARTED = (Started(),)
 HALT_ASKED = EVENTS["HaltWanted"].why
 GROUP_FAILED = Reason(ReasonCode.GROUP_FAILED, "group pair failed")
 
@@ -156,7 +156,7 @@ def clearing(leader, then, why, *, early, delay=0.5, status=FAILURE, facts=()):
     }
     kill = Signal("web.1", 7, "KILL", Target.GROUP)
     actions = (Kind.ENDED, kill, *both("TERM", Target.ADOPTED), SetTimer(TIMER, 41, NOW + 10.0))
-    return ended, actions, (LeaderEnded("web.1", 7, status), EndedItself("web.1", status), *facts)
+    return ended, actions, (LeaderEnded(status), EndedItself(status), *facts)
 
 
 def in_phase(kind, **more):
@@ -166,7 +166,7 @@ def in_phase(kind, **more):
 
 REPEAT = NOW + 1.0  # a young process gets the signal once more
 DEADLINE = NOW + 10.0
-DIED = (Died("web.1", retried=True),)
+DIED = (Died(retried=True),)
 CANNOT_START = Reason(ReasonCode.CANNOT_START, "cannot start: no such command")
 
 KILLED_UNREAD = ({}, (Kind.KILLED, Signal("web.1", 7, "KILL", Target.ALL)), ())
@@ -203,7 +203,7 @@ MOVES = {
             "token": 41,
         },
         (Kind.START_FAILED, SetTimer(TIMER, 41, NOW + 0.5), Kind.BACKOFF),
-        (EndedItself("web.1", ExitStatus(127)), *DIED),
+        (EndedItself(ExitStatus(127)), *DIED),
     ),
     (Starting, "StopWanted"): stopping(YOUNG, StopReason.ASKED, STOP_ASKED, REPEAT, wanted=False),
     (Starting, "RestartWanted"): stopping(YOUNG, StopReason.REPLACED, RESTART_ASKED, REPEAT, wanted=True, spec=NEW),
@@ -220,7 +220,7 @@ MOVES = {
     (Starting, "TimerFired"): (
         {"phase": Ready(YOUNG, NOW), "phase_since": NOW, "token": 41, "early_exits": 0},
         (Kind.READY,),
-        (BecameReady("web.1", 7),),
+        (BecameReady(),),
     ),
     (Ready, "StopWanted"): stopping(OLD, StopReason.ASKED, STOP_ASKED, DEADLINE, wanted=False),
     (Ready, "RestartWanted"): stopping(OLD, StopReason.REPLACED, RESTART_ASKED, DEADLINE, wanted=True, spec=NEW),
@@ -230,7 +230,7 @@ MOVES = {
     (Unhealthy, "Probed"): (
         {"phase": Ready(OLD, NOW - 49.0), "phase_since": NOW, "token": 41},
         (Kind.READY,),
-        (BecameReady("web.1", 7),),
+        (BecameReady(),),
     ),
     (Unhealthy, "Reported"): (in_phase(Unhealthy, answer="no HAProxy"), (), ()),
     (Ready, "Reported"): (
@@ -257,7 +257,7 @@ MOVES = {
             "last_exit": FAILURE,
         },
         (Kind.STOPPING, *both("TERM", Target.TOP), SetTimer(TIMER, 41, DEADLINE)),
-        (LeaderEnded("web.1", 7, FAILURE),),
+        (LeaderEnded(FAILURE),),
     ),
     (Draining, "Released"): stopping(OLD, StopReason.ASKED, ASKED, DEADLINE, wanted=False),
     (Draining, "TimerFired"): stopping(OLD, StopReason.ASKED, ASKED, DEADLINE, wanted=False),
@@ -279,7 +279,7 @@ MOVES = {
     (Stopping, "Exited"): (
         in_phase(Stopping, exit=FAILURE) | {"last_exit": FAILURE, "exit_asked": True},
         (),
-        (LeaderEnded("web.1", 7, FAILURE),),
+        (LeaderEnded(FAILURE),),
     ),
     (Stopping, "Emptied"): down(ASKED),
     (Stopping, "TimerFired"): ({"token": 41}, (*both("TERM", Target.LEADER), SetTimer(TIMER, 41, NOW + 9.0)), ()),

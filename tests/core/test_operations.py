@@ -7,7 +7,6 @@ from making import TERMINATED, Story, of_type, plan_of, running, spec_of, told
 
 from procman.core.actions import OperationEnded, Reply, Signal
 from procman.core.events import (
-    AwaitedState,
     Command,
     Commanded,
     Exited,
@@ -26,6 +25,7 @@ from procman.core.events import (
 from procman.core.fleet import Fleet
 from procman.core.operations import KEPT, OPEN
 from procman.core.policies import Dependency, Readiness, TcpProbe
+from procman.core.requests import AwaitedState
 from procman.core.snapshot import decode, encode
 from procman.core.timers import RolloutTimer
 from procman.core.view import Kind, OperationState, ReasonCode

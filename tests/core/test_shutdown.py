@@ -12,12 +12,13 @@ from procman.core.events import (
     KillAsked,
     Orphaned,
     Restart,
+    Scale,
     Shutdown,
     ShutdownAsked,
     Stop,
     TimerFired,
 )
-from procman.core.phases import Backoff, Down, Waiting
+from procman.core.phases import Backoff, Down, Spawning, Waiting
 from procman.core.policies import Dependency, Readiness, TcpProbe
 from procman.core.spec import OnEnd
 from procman.core.timers import OrphansTimer, SlotTimer, WaitingLineTimer
@@ -243,3 +244,24 @@ def test_what_is_left_behind_has_the_longest_grace_that_the_settings_give():
     assert [a.at for a in of_type(actions, SetTimer) if a.key == OrphansTimer()] == [story.now + 2.0]
     gone = story.happens(Adopted("old.1", 1, 78, in_group=False))
     assert [a.at for a in of_type(gone, SetTimer) if a.key == OrphansTimer()] == [story.now + 2.0]
+
+
+def test_a_type_scaled_to_0_keeps_procman_running_beside_what_is_done():
+    story = running({"web": 1, "seed": 1}, spec_of("seed", oneshot=True))
+    story.ends("seed.1", 0)
+    ask(story, Scale({"web": 0}))
+    assert finish_codes(story.ends("web.1", 143, "TERM")) == []
+    ask(story, Scale({"web": 1}))
+    assert story.phase("web.1") is Spawning
+
+
+def test_a_type_that_was_never_started_does_not():
+    story = running({"web": 0, "seed": 1})
+    assert finish_codes(story.ends("seed.1", 0)) == [0]
+
+
+def test_neither_does_a_one_off_scaled_to_0():
+    story = running({"web": 1, "seed": 1}, spec_of("seed", oneshot=True))
+    story.ends("seed.1", 0)
+    ask(story, Scale({"seed": 0}))
+    assert finish_codes(story.ends("web.1", 0)) == [0]

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from harness import PYTHON, World, eventually
+from harness import BIN, PYTHON, World, eventually
 
 SLEEPER = "sleep 1000"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make such a limit")
@@ -125,6 +125,21 @@ def test_no_watch_of_files_left_is_one_reason_and_the_workers_go_on(world: World
     supervisor.expect("cannot watch: ")
     assert supervisor.up("a.1")["a.1"]["restarts"] == 0
     assert supervisor.stop() == 0
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare(1)")
+def test_a_read_only_file_system_is_the_reason_why_no_log_files_can_be_written(world: World) -> None:
+    world.procfile(a=SLEEPER)
+    (world.folder / "logs").mkdir()
+    mounted = 'mount -t tmpfs -o ro none logs && touch mounted && exec "$@"'
+    words = ["unshare", "-m", "sh", "-c", mounted, "sh", BIN, "start", "--log-dir", "logs"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=world.folder)
+    if not (world.folder / "mounted").exists():
+        pytest.skip("no file system can be mounted here")
+    assert done.returncode == 2
+    assert "cannot write log files in " in done.stderr
+    assert "Read-only file system (name another folder" in done.stderr
 
 
 @pytest.mark.parametrize("where", ["stdout", "log-dir", "trace"])

@@ -74,7 +74,7 @@ def test_a_count_follows_what_waits_and_goes_on_after_the_autoscaler_was_killed(
     counts(scaled, 5)
     shown = scaled.world.run("autoscale", "job")
     assert shown.code == 0
-    assert "48 at 10 an instance" in shown.out
+    assert "48 at 10 per instance" in shown.out
 
 
 def test_a_person_sets_bounds_and_by_force_alone_the_count(scaled):

@@ -149,10 +149,10 @@ class _Caller:
     holders: ClassVar[set[str]] = set()
 
     def __init__(self) -> None:
-        self.backend = _Backend()
+        self.kernel = _Backend()
 
     def open_stream(self, params: StreamParams, answer: Answer) -> None:
-        backend = self.backend
+        backend = self.kernel
         if isinstance(params, LogsParams):
             refusal = refuse_names(params.names, backend.view(), backend.history) if params.names else None
             stream = None if refusal else LogsStream(1, backend.history, params)
@@ -163,7 +163,7 @@ class _Caller:
         answer(StreamStarted(1))
 
     def wait(self, params: WaitParams, answer: Answer) -> None:
-        view = self.backend.view()
+        view = self.kernel.view()
         answer(Waited(Condition(params.names, params.until, view).judge(view).outcome))
 
     def perform(self, _params: InputParams | ResizeParams, answer: Answer) -> None:
@@ -335,7 +335,7 @@ def queue(data: bytes) -> None:
         source = RedisSource(redis="redis://x", **names)
         for reader in (LENGTHS.get(layout), AGES.get(layout)):
             try:
-                value = reader(AnyRedis(data), source, 1_700_000_000.0) if reader is not None else None
+                value = reader(AnyRedis(data).execute_command, source, 1_700_000_000.0) if reader is not None else None
                 if value is not None:
                     number(max(0.0, float(value)))
             except ReadingError as error:

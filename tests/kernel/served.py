@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 from procman.core.actions import Refuse, Reply
 from procman.core.events import Released, Reported
@@ -11,7 +12,7 @@ from procman.core.view import Change, FleetView, InstanceView, Kind, TypeView
 from procman.kernel.loop.reactor import Reactor
 from procman.kernel.output.history import History
 from procman.serve.connection import ConnectionLimits
-from procman.serve.server import Server
+from procman.serve.lazyserver import LazyServer
 
 DEADLINE = 10.0
 
@@ -43,8 +44,8 @@ class Backend:
         )
 
     @property
-    def counts(self):
-        return self.formation
+    def fleet(self):
+        return SimpleNamespace(counts=self.formation)
 
     def why(self, name):
         return (f"{name} is ready",)
@@ -191,7 +192,8 @@ class Served:
             listener.bind(self.path)
         listener.listen(512)
         self.listener = listener
-        self.server = Server(self.reactor, [listener], self.backend, limits or ConnectionLimits())
+        self.listening = LazyServer(self.reactor, [listener], self.backend, limits or ConnectionLimits())
+        self.server = self.listening.load()
         self.open = True
         self.threads = ThreadPoolExecutor(4)
 
@@ -208,7 +210,7 @@ class Served:
     def close(self):
         if self.open:
             self.open = False
-            self.server.close()
+            self.listening.close()
 
     def peer(self):
         connected = socket.socket(socket.AF_UNIX)

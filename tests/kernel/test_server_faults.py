@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from served import Served, request
 
 from procman.control.codec import MAX_REQUEST, Code
-from procman.serve.accepting import SPARES
 from procman.serve.connection import TURN, ConnectionLimits
+from procman.serve.lazyserver import SPARES
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_without_a_free_descriptor_clients_are_still_served_and_accepting_does_n
             peer.sendall(b'{"jsonrpc":"2.0","id":1,"method":"hello"}\n')
             peer.setblocking(False)
         served.drive(lambda: all(answered(peer) for peer in peers[:-1]))
-        assert not served.server.acceptor.listening  # the last one waits in the queue, and nobody asks for it in vain
+        assert not served.listening.listening  # the last one waits in the queue, and nobody asks for it in vain
         peers[0].close()
         served.drive(lambda: answered(peers[-1]))
     for peer in peers:

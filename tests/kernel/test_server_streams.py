@@ -178,6 +178,18 @@ def test_a_change_that_is_told_answers_no_request(served, peer):
     assert [m["method"] for m in messages if "id" not in m] == ["event"]
 
 
+def test_changes_are_sent_with_those_of_the_same_round_unless_half_of_those_that_may_wait_do(served, peer):
+    open_stream(peer, "events")
+    served.server.publish(1.0, change("one"))
+    peer.poll()
+    assert peer.received == b""
+    served.server.publish(2.0, change("two"))
+    peer.poll()
+    assert peer.received.count(b"\n") == 2
+    served.server.publish(3.0, change("three"))
+    assert [message["params"]["time"] for message in peer.messages(3)] == [1.0, 2.0, 3.0]
+
+
 def test_a_slow_reader_of_events_gets_the_newest_and_the_number_it_missed(served, peer):
     open_stream(peer, "events")
     count = 0

@@ -98,7 +98,7 @@ def build(
 
 
 def _server(reactor: Reactor, claimed: Claim | None, kernel: Kernel) -> LazyServer | None:
-    """The control socket, to which the kernel passes its changes. None where procman runs without one."""
+    """The control socket, to which the kernel passes its changes. None if procman runs without one."""
     if claimed is None:
         return None
     server = LazyServer(reactor, claimed.listeners, kernel)
@@ -111,18 +111,16 @@ def _keeper(
     claimed: Claim | None, inputs: ReloadInputs, root: str, log: Callable[[str], None]
 ) -> Callable[[Mapping[str, int]], None]:
     """Writes the counts that were set at run time. Without a place of its own procman keeps none."""
+    if claimed is None:
+        return lambda _counts: None
 
     @cache
-    def counts_file(place: Claim) -> CountsFile:
+    def counts_file() -> CountsFile:
         from procman.app import kept_counts  # noqa: PLC0415  only where counts are kept
 
-        return kept_counts.counts_file(place, inputs, root, log)
+        return kept_counts.counts_file(claimed, inputs, root, log)
 
-    def keep(counts: Mapping[str, int]) -> None:
-        if claimed is not None:
-            counts_file(claimed).write(counts)
-
-    return keep
+    return lambda counts: counts_file().write(counts)
 
 
 def run(parts: RunningParts) -> int:

@@ -28,7 +28,7 @@ def with_companions(plan: Plan, inputs: ReloadInputs) -> Plan:
 
 
 def refuse_companions(options: Collection[str]) -> None:
-    """Raises UsageError where a companion that was asked for could not run."""
+    """Raises UsageError if a companion that was asked for could not run."""
     if not options:
         return
     from importlib.util import find_spec  # noqa: PLC0415  only where one is asked for
@@ -44,7 +44,7 @@ def refuse_companions(options: Collection[str]) -> None:
 
 
 def refuse_quiet(quiet: tuple[str, ...], plan: Plan) -> None:
-    """Raises ConfigError where --quiet names an unknown type."""
+    """Raises ConfigError if --quiet names an unknown type."""
     faults = [
         Fault("", 0, f"cannot find the process type '{name}' of --quiet", nearest(name, plan.types))
         for name in quiet

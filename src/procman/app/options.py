@@ -61,7 +61,7 @@ class OptionKind(Enum):
     """Repeatable; each may hold several, separated by commas or spaces."""
     FLAG = auto()
     SWITCH = auto()
-    """`--it` and `--no-it`; None where neither is given."""
+    """`--it` and `--no-it`; None if neither is given."""
     INTEGER = auto()
     COUNT = auto()
     """An integer from 0."""
@@ -82,7 +82,7 @@ class Option(Struct, frozen=True):
     """An option. `names` include the dashes; the first long one is also the name of the value, and a switch is written
     `--it/--no-it`.
 
-    `default` is the value as text; None where there is none, or where the help text explains it.
+    `default` is the value as text; None if there is none, or if the help text explains it.
     """
 
     names: tuple[str, ...]
@@ -135,7 +135,7 @@ SUPERVISION = (
     Option(("--exit-on",), "End everything when one of these types ends.", OptionKind.NAMES, "TYPE,...", types=True),
 )
 OUTPUT = (
-    Option(("--log-format",), "Lines of text, or one JSON object a line.", OptionKind.CHOICE, "text|json", "text"),
+    Option(("--log-format",), "Lines of text, or one JSON object per line.", OptionKind.CHOICE, "text|json", "text"),
     Option(
         ("--timestamps/--no-timestamps",), "The time before each line.  [default: on; off as PID 1]", OptionKind.SWITCH
     ),

@@ -26,7 +26,7 @@ class ReloadInputs(Struct, frozen=True, kw_only=True, rename={"start_fd": "here"
 
     `kept` holds inputs that can be read only once. `start_dir` is the folder that procman was started in, by name and,
     as it may be renamed, as the descriptor `start_fd`; `root` is the descriptor of the folder that it works in. `inherited`
-    are descriptors that procman's parent wants it to hold. `companions` are the options that ask for one; None where no
+    are descriptors that procman's parent wants it to hold. `companions` are the options that ask for one; None if no
     companion can run, as there is no control socket.
     """
 
@@ -64,14 +64,14 @@ class Reach:
                 self._log(f"the socket {self.claimed.place.socket} was removed: it is created again")
 
     def follow(self, root: str, hint: str) -> None:
-        """The name of the root now leads to another folder. Raises ConfigError where another procman runs there."""
+        """The name of the root now leads to another folder. Raises ConfigError if another procman runs there."""
         if self.claimed is not None and self._server is not None:
             try:
                 fresh = self.claimed.follow(root)
             except RefusedError as error:
                 raise ConfigError(error.message.replace("start", f"use the root {root}", 1), error.hint) from None
             for listener in fresh:
-                self._server.listen(listener)
+                self._server.add(listener)
         real = os.path.realpath(root)
         where = "" if real == root else f", {real}"
         self._log(f"{root} is another folder now{where}: new processes run there; {hint}")

@@ -26,7 +26,7 @@ def _interrupted(_number: int, _frame: object) -> None:
 
 
 def _hand_interrupts(before: object, after: object) -> None:
-    """Another handler for Ctrl-C, unless it is ignored, or the program that imports this has one of its own."""
+    """Install another handler for Ctrl-C, unless it is ignored, or the program that imports this has one of its own."""
     if _signal.getsignal(_signal.SIGINT) is before:
         try:
             _signal.signal(_signal.SIGINT, after)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Background(NamedTuple):
-    """procman as its client knows it: `path` is its socket, "" where it refused to start and said why; `rest` ends with
+    """procman as its client knows it: `path` is its socket, "" if it refused to start and said why; `rest` ends with
     procman.
     """
 
@@ -65,7 +65,7 @@ class ClientInForeground:
         self._enter = enter
 
     def listens(self, claimed: Claim | None) -> None:
-        """Report where procman listens. Raises BrokenPipeError where the client has ended."""
+        """Report where procman listens. Raises BrokenPipeError if the client has ended."""
         if claimed is None:
             text = f"cannot run in the background without a control socket: {why_no_socket()}"
             raise ProcmanError(text, "--socket PATH names one")
@@ -113,7 +113,7 @@ def _leave() -> None:
 
 
 def _wait(made: Background) -> int:
-    """Wait until every instance is ready or done; returns the exit code. Raises ProcmanError where one cannot be."""
+    """Wait until every instance is ready or done; returns the exit code. Raises ProcmanError if one cannot be."""
     if not made.path:
         return made.code()  # procman has said why
     goes_on = f"procman keeps running in the background (pid {made.pid}); `procman shutdown` ends it"

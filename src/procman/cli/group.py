@@ -59,7 +59,7 @@ class LazyGroup(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
-        """The command, None where there is none. Module and function have the verb's name."""
+        """The command, None if there is none. Module and function have the verb's name."""
         if cmd_name not in VERBS:
             return None
         load_msgspec()
@@ -118,7 +118,7 @@ def procman(context: click.Context) -> None:
 
 
 def _types() -> set[str]:
-    """The types of the Procfile here, none where it cannot be read."""
+    """The types of the Procfile here, none if it cannot be read."""
     try:
         with open("Procfile", encoding="utf-8", errors="replace") as lines:
             return {line.partition(":")[0].strip() for line in lines if ":" in line}
@@ -140,7 +140,7 @@ def _all_verbs() -> str:
 
 
 def dispatch(args: list[str]) -> int:
-    """Run the verb in these words; returns its exit code, 0 where it returns none. Raises UsageError."""
+    """Run the verb in these words; returns its exit code, 0 if it returns none. Raises UsageError."""
     if args[:1] == ["help"]:
         args = [*args[1:2], "--help"]
     try:

@@ -25,7 +25,7 @@ class NameOption(click.Option):
 
 
 class TimeType(click.ParamType[float]):
-    """A number of seconds, or a time such as `90s`, as in procman.yml. `least`: the least that is accepted; None where
+    """A number of seconds, or a time such as `90s`, as in procman.yml. `least`: the least that is accepted; None if
     the range is checked later.
     """
 

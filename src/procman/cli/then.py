@@ -67,7 +67,7 @@ class Then(Struct, frozen=True):
         return code
 
     def _attend(self, plan: Plan, made: Background) -> tuple[int, str]:
-        """Wait and run the command; returns the exit code, and why everything is to stop: "" where procman has ended."""
+        """Wait and run the command; returns the exit code, and why everything is to stop: "" if procman has ended."""
         try:
             waited = _wait(made)
             if waited.outcome == "failed":

@@ -54,7 +54,7 @@ def wait_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None
 
 def until_ready(client: Client, answer: Accepted, names: Sequence[str], seconds: float) -> None:
     """Block until an accepted change is reached; with an older procman, which gives it no number, until these instances
-    are ready. Raises ProcmanError where that takes too long, or cannot happen any more.
+    are ready. Raises ProcmanError if that takes too long, or cannot happen any more.
     """
     waited = client.wait(WaitParams(tuple(names), timeout=seconds, operation=answer.operation), print_change)
     if waited.outcome == "late":

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from procman.control.client import Client
     from procman.core.view import FleetView
 
-LONGEST = 1024
-"""Most characters of a fault that procman accepts."""
+LONGEST, LONGEST_REASON = 1024, 256
+"""Most characters of a fault, and of a reason for a change, that procman accepts."""
+
+TRIES = 3
+"""How often procman is asked where it closes the connection, because it is upgraded or ends."""
 
 UNHEALTHY = "unhealthy"
 

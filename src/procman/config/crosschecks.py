@@ -78,7 +78,7 @@ def order_faults(document: Document) -> Iterator[Fault]:
 
 
 def _circle(needs: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Types that wait for one another in this order, with the first one repeated at the end; empty where all can start."""
+    """Types that wait for one another in this order, with the first one repeated at the end; empty if all can start."""
     if not needs:
         return []
     from graphlib import CycleError, TopologicalSorter  # noqa: PLC0415  only where a type waits for another

@@ -165,7 +165,7 @@ class _Expansion:
             self._left.setdefault(assignment.name, []).append(assignment)
 
     def value(self, name: str, depth: int = 0) -> str | None:
-        """The value; None where the name is not set anywhere."""
+        """The value; None if the name is not set anywhere."""
         if name in self._known:
             return self._known[name]
         if not self._left.get(name):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from procman.config.procfile import ALL, is_name
-from procman.config.source import brief
+from procman.config.source import Unusable, brief
 from procman.core.requests import MAX_COUNT
 from procman.errors import ConfigError, Fault
 
@@ -49,8 +49,8 @@ def parse_formation(texts: Sequence[str]) -> tuple[dict[str, int], list[Fault]]:
             name, count = _assignment(item)
             _claim(name, counts)
             counts[name] = count
-        except _BadWord as why:
-            faults.append(_fault(item, why))
+        except Unusable as reason:
+            faults.append(_fault(item, reason))
     return counts, faults
 
 
@@ -67,8 +67,8 @@ def parse_changes(args: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:
                 to[name] = count
             else:
                 by[name] = count if sign == "+" else -count
-        except _BadWord as why:
-            faults.append(_fault(item, why))
+        except Unusable as reason:
+            faults.append(_fault(item, reason))
     if faults:
         raise ConfigError(faults)
     return to, by
@@ -84,7 +84,7 @@ def choose_counts(names: Iterable[str], asked: RequestedCounts) -> dict[str, int
 
 
 def count_asked(name: str, asked: RequestedCounts) -> int | None:
-    """The count that the command line sets; None where it leaves it open."""
+    """The count that the command line sets; None if it leaves it open."""
     if name in asked.leave_out:
         return 0
     if name == RELEASE and asked.release:
@@ -101,13 +101,8 @@ def _configured(name: str, asked: RequestedCounts) -> int:
     return max(count, 1) if name in asked.types else count  # a person who names a type wants it to run
 
 
-class _BadWord(Exception):  # noqa: N818  never leaves this module
-    """Why an item cannot be used, with the hint."""
-
-
-def _fault(item: str, why: _BadWord) -> Fault:
-    reason, hint = why.args
-    return Fault("", 0, f"cannot use {brief(item)} as a count: {reason}", hint)
+def _fault(item: str, reason: Unusable) -> Fault:
+    return Fault("", 0, f"cannot use {brief(item)} as a count: {reason.why}", reason.hint)
 
 
 def _items(texts: Sequence[str]) -> list[str]:
@@ -117,7 +112,7 @@ def _items(texts: Sequence[str]) -> list[str]:
 def _assignment(item: str) -> tuple[str, int]:
     name, sign, number = item.partition("=")
     if not sign:
-        raise _BadWord("it has no '='", "write TYPE=N, such as web=2")
+        raise Unusable("it has no '='", "write TYPE=N, such as web=2")
     return _name(name, "write TYPE=N, such as web=2"), _number(number)
 
 
@@ -125,18 +120,18 @@ def _change(item: str) -> tuple[str, str, int]:
     usage = "write TYPE=N, TYPE+N or TYPE-N, such as web=2"
     match = re.fullmatch(_OF_THE_MACHINE, item) or re.fullmatch(_CHANGE, item)
     if not match:
-        raise _BadWord("it has no '=', '+' or '-'", usage)
+        raise Unusable("it has no '=', '+' or '-'", usage)
     if match["name"].rstrip().endswith("="):
-        raise _BadWord("expected a whole number, 0 or more", usage)
+        raise Unusable("expected a whole number, 0 or more", usage)
     return _name(match["name"], usage), match["sign"], _number(match["number"])
 
 
 def _name(text: str, usage: str) -> str:
     name = text.strip()
     if not name:
-        raise _BadWord("it names no process type", usage)
+        raise Unusable("it names no process type", usage)
     if not is_name(name):
-        raise _BadWord(f"{brief(name)} is not the name of a process type", usage)
+        raise Unusable(f"{brief(name)} is not the name of a process type", usage)
     return name
 
 
@@ -149,15 +144,15 @@ def _number(text: str) -> int:
         try:
             digits = str(read_count(digits))
         except ValueError as why:
-            raise _BadWord(str(why), "") from None
+            raise Unusable(str(why)) from None
     if not (digits.isascii() and digits.isdigit()):
-        raise _BadWord("expected a whole number, 0 or more", "")
+        raise Unusable("expected a whole number, 0 or more")
     digits = digits.lstrip("0") or "0"
     if len(digits) > len(str(MAX_COUNT)) or int(digits) > MAX_COUNT:  # int() refuses 4,301 digits with a ValueError
-        raise _BadWord(f"at most {MAX_COUNT} instances of a type", "")
+        raise Unusable(f"at most {MAX_COUNT} instances of a type")
     return int(digits)
 
 
 def _claim(name: str, taken: dict[str, int]) -> None:
     if name in taken:
-        raise _BadWord(f"'{name}' is named twice", "name each type once")
+        raise Unusable(f"'{name}' is named twice", "name each type once")

@@ -198,33 +198,3 @@ def companion_values(section: ProcessSection) -> Iterator[tuple[str, Any]]:
         value = getattr(section, key)
         if row.policy is None and value is not UNSET:
             yield key, msgspec.to_builtins(value)
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of procman.yml."""
-    generated = msgspec.json.schema(ProcmanYml)
-    _allow_words(generated)
-    env = generated["$defs"]["ProcessSection"]["properties"]["env"]
-    # the type AsWritten, which msgspec cannot describe
-    env["additionalProperties"]["type"] = ["string", "number", "boolean"]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "procman.yml", **generated}
-
-
-def _allow_words(part: Any) -> None:  # noqa: ANN401  any part of a JSON Schema
-    """Let a number with a pattern also be written as a word, which msgspec's schema does not know."""
-    match part:
-        case {"type": "number" | "integer" as kind, "pattern": str()}:
-            part["type"] = [kind, "string"]
-        case dict():
-            for member in part.values():
-                _allow_words(member)
-        case list():
-            for member in part:
-                _allow_words(member)
-
-
-def schema_text() -> str:
-    """The content of procman.schema.json."""
-    import json  # noqa: PLC0415  1 ms at import, which every start would pay
-
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"

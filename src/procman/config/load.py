@@ -230,7 +230,7 @@ class _Files:
     ) -> tuple[BaseEnvironment, Assignment]:
         """The environment of all types without PORT, and the value of PORT with the place where it was set.
 
-        References to PORT (`URL=http://localhost:${PORT}`) get the first type's port, also where that is the default;
+        References to PORT (`URL=http://localhost:${PORT}`) get the first type's port, even if that is the default;
         those to `ports` get the port of another type.
         """
         options = self._options

@@ -112,7 +112,7 @@ def note_of(folder: str) -> str:
 
 
 def locate(options: Options, environ: Mapping[str, str]) -> Location:
-    """Raises ConfigError where the current folder or the root does not exist."""
+    """Raises ConfigError if the current folder or the root does not exist."""
     start_dir = current_folder(environ)
     if options.root is not None and not os.path.isdir(os.path.join(start_dir, options.root)):
         raise ConfigError(f"cannot use {options.root} as the root: no such folder", "-d names the application's folder")

@@ -9,7 +9,7 @@ YEAR = 365 * 86400
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """The options of `start`, a field each; None or empty where it was not given. Paths are as given, times in seconds."""
+    """The options of `start`, a field each; None or empty if it was not given. Paths are as given, times in seconds."""
 
     procfile: str | None = None
     """`-f`; "-" is standard input."""

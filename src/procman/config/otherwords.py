@@ -67,7 +67,7 @@ UNTIL = {"healthy": "ready", "running": "started", "completed": "done", "complet
 
 
 def of_section(path: str) -> str:
-    """An example of the section at this path, for a value that is not a section; "" where there is none."""
+    """An example of the section at this path, for a value that is not a section; "" if there is none."""
     head, _, key = path.rpartition(".")
     if head == "processes":
         return f"write its settings: `{key}: {{tty: true}}`; {COMMAND}"
@@ -77,7 +77,7 @@ def of_section(path: str) -> str:
 
 
 def of_key(path: str, key: str) -> str:
-    """The hint for a key that is not known at this path; "" where there is none."""
+    """The hint for a key that is not known at this path; "" if there is none."""
     word = key.lower().replace("-", "_")
     head, _, name = path.rpartition(".")
     if head == "processes":
@@ -86,7 +86,7 @@ def of_key(path: str, key: str) -> str:
 
 
 def of_value(path: str, text: str) -> str:
-    """The hint for a word where a mapping, or another word, is expected; "" where there is none."""
+    """The hint for a word where a mapping, or another word, is expected; "" if there is none."""
     head, _, key = path.rpartition(".")
     match key:
         case _ if (key in SECTIONS or head == "processes") and re.match(r"[\w-]+:[^\s/]", text):

@@ -146,7 +146,7 @@ def probes_of(section: ReadySection) -> list[str]:
 
 
 def probe(section: ReadySection) -> Probe | None:
-    """The probe of a section; None where it has none."""
+    """The probe of a section; None if it has none."""
     match probes_of(section):
         case ["tcp", *_]:
             assert section.tcp is not UNSET

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from procman.config.source import BOM, brief, native, refuse_utf16
+from procman.config.source import BOM, Unusable, brief, native, refuse_utf16
 from procman.errors import Fault
 
 _NAME = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -34,10 +34,6 @@ class Entry(Struct, frozen=True):
     line: int
 
 
-class _BadLine(Exception):  # noqa: N818  never leaves this module
-    """Why a line is not an entry, with a hint."""
-
-
 def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], list[Fault]]:
     """Every entry in the order of the file, and every fault (the first one of each line)."""
     utf16 = refuse_utf16(data, file)
@@ -50,9 +46,8 @@ def parse_procfile(data: bytes, file: str = "Procfile") -> tuple[list[Entry], li
     for number, raw in enumerate(_lines(data), 1):
         try:
             entry = _entry(_text(raw), number, seen)
-        except _BadLine as why:
-            message, hint = why.args
-            faults.append(Fault(file, number, message, _CONTINUED if continued else hint))
+        except Unusable as reason:
+            faults.append(Fault(file, number, reason.why, _CONTINUED if continued else reason.hint))
         else:
             if entry:
                 entries.append(entry)
@@ -104,11 +99,11 @@ def _text(raw: bytes) -> str:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise _BadLine(f"cannot read byte 0x{raw[error.start]:02x}: not UTF-8", "save the file as UTF-8") from None
+        raise Unusable(f"cannot read byte 0x{raw[error.start]:02x}: not UTF-8", "save the file as UTF-8") from None
     control = None if text.isprintable() else next(filter(_is_control, text), None)
     if control is not None:
         hint = "end lines with LF or CRLF" if control == "\r" else "remove it"
-        raise _BadLine(f"cannot use the control character U+{ord(control):04X} in a line", hint)
+        raise Unusable(f"cannot use the control character U+{ord(control):04X} in a line", hint)
     return text.strip(BLANKS)
 
 
@@ -123,24 +118,24 @@ def _entry(text: str, line: int, seen: dict[str, int]) -> Entry | None:
         return None
     name, colon, command = text.partition(":")
     if not colon:
-        raise _BadLine(f"cannot read {brief(text)}: it has no ':'", "write 'name: command'")
+        raise Unusable(f"cannot read {brief(text)}: it has no ':'", "write 'name: command'")
     name, command = name.rstrip(BLANKS), command.lstrip(BLANKS)
     _check_name(name)
     first = seen.setdefault(name, line)
     if first != line:
         hint = f"to run several instances: --formation {name}=2"
-        raise _BadLine(f"cannot define '{name}' twice: line {first} does it", hint)
+        raise Unusable(f"cannot define '{name}' twice: line {first} does it", hint)
     if not command:
-        raise _BadLine(f"cannot run '{name}': its command is empty", f"write '{name}: command', or remove the line")
+        raise Unusable(f"cannot run '{name}': its command is empty", f"write '{name}: command', or remove the line")
     return Entry(name, native(command), line)
 
 
 def _check_name(name: str) -> None:
     if name == ALL:
-        raise _BadLine("cannot use 'all' as a name: in a formation it means every type", "choose another name")
+        raise Unusable("cannot use 'all' as a name: in a formation it means every type", "choose another name")
     if is_name(name):
         return
     if not name:
-        raise _BadLine("cannot read the line: there is no name before its ':'", "write 'name: command'")
+        raise Unusable("cannot read the line: there is no name before its ':'", "write 'name: command'")
     hint = "a name is made of letters A-Z and a-z, digits, '-' and '_', at most 63"
-    raise _BadLine(f"cannot use {brief(name)} as a name", hint)
+    raise Unusable(f"cannot use {brief(name)} as a name", hint)

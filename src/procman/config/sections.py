@@ -3,7 +3,7 @@
 A key that was not written is UNSET, so that a process can override `defaults` key by key. Which sections a process type
 has is defined in keys.py, and their meaning in policies.py. Knows neither YAML nor files.
 
-msgspec knows each type. Where a word may stand for a number (`90s`), `Meta.extra` has the function that reads the word,
+msgspec knows each type. If a word may stand for a number (`90s`), `Meta.extra` has the function that reads the word,
 and the JSON Schema allows it.
 """
 

@@ -21,6 +21,15 @@ BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
+class Unusable(Exception):  # noqa: N818  a reason on its way to becoming a Fault
+    """Why a part of an input cannot be used, with a hint."""
+
+    def __init__(self, why: str, hint: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.hint = hint
+
+
 class _NamedPipeError(OSError):
     """The input is a named pipe: reading it would wait for a writer, and a reload must not wait."""
 

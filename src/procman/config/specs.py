@@ -95,7 +95,14 @@ class SpecBuilder:
         grace = INIT_GRACE if options.init else DEFAULT_GRACE
         self._plain = self._overridden({"env": {}, "stop": StopPolicy(grace=grace)})
         self._one_offs = one_offs(inputs)
-        self._context = self._context_of(grace) if inputs.document.settings is not None else None
+        self._context: Any = None
+        settings = inputs.document.settings
+        if settings is not None:
+            from procman.config.policies import SpecContext  # noqa: PLC0415  only with a procman.yml
+
+            types = inputs.entries.keys()
+            elsewhere = inputs.elsewhere - types
+            self._context = SpecContext(inputs.root, settings.defaults, types, self._one_offs, grace, elsewhere)
 
     def build(self, name: str, port: int | None) -> tuple[ProcessSpec, list[Fault]]:
         """How a type is run, and faults in its settings. `port` is that of its position; None: types get no ports."""
@@ -114,8 +121,8 @@ class SpecBuilder:
         """The fields that the type's section leads to, key by key."""
         from procman.config.keys import ProcessSection, rows  # noqa: PLC0415  only with a procman.yml
 
-        assert self._context is not None
-        section = self._inputs.document.processes.get(name)
+        document = self._inputs.document
+        section = document.processes.get(name)
         written = section if section is not None else ProcessSection()
         fields: dict[str, Any] = {}
         faults = []
@@ -126,23 +133,12 @@ class SpecBuilder:
             if row.policy is not None:
                 fields[key] = row.policy(value, self._context)
             path = f"processes.{name}.{key}"
-            if row.check is not None and section is not None and path not in self._inputs.document.faulty:
-                faults += [
-                    self._inputs.document.fault(path + where, *texts)
-                    for where, *texts in row.check(value, self._context)
-                ]
+            if row.check is not None and section is not None and path not in document.faulty:
+                found = row.check(value, self._context)
+                faults += [document.fault(path + where, *texts) for where, *texts in found]
         if "socket" in fields:  # procman opens it for all instances, which then have no ports of their own
             fields |= {"sockets": fields.pop("socket"), "port": None}
         return self._overridden(fields | _surged(written, fields)), faults
-
-    def _context_of(self, grace: float) -> Any:  # noqa: ANN401  a SpecContext, loaded only with a procman.yml
-        from procman.config.policies import SpecContext  # noqa: PLC0415
-
-        assert self._inputs.document.settings is not None
-        defaults = self._inputs.document.settings.defaults
-        types = self._inputs.entries.keys()
-        elsewhere = self._inputs.elsewhere - types
-        return SpecContext(self._inputs.root, defaults, types, self._one_offs, grace, elsewhere)
 
     def _overridden(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Apply what the command line says about all types."""

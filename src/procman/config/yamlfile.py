@@ -19,9 +19,9 @@ from msgspec import UNSET, Struct, UnsetType
 from procman.config import otherwords
 from procman.config.keys import ProcessSection, ProcmanYml
 from procman.config.sections import AsWritten, DefaultsSection
-from procman.config.source import plain
+from procman.config.source import Unusable, plain
 from procman.config.specs import Document
-from procman.config.yamlnodes import Unusable, compose, is_null, key_of, line_of, refuse_tag, shown, text_of, value_of
+from procman.config.yamlnodes import compose, is_null, key_of, line_of, refuse_tag, shown, text_of, value_of
 from procman.errors import Fault, nearest
 from procman.text.quantities import READ
 

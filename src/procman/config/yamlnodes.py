@@ -12,7 +12,7 @@ import re
 import yaml
 from yaml.constructor import SafeConstructor
 
-from procman.config.source import brief, decode, native, plain
+from procman.config.source import Unusable, brief, decode, native, plain
 from procman.errors import Fault
 
 _TAG = "tag:yaml.org,2002:"
@@ -47,15 +47,6 @@ _SYNTAX = (
     (r"escape", "", "write \\\\ for a backslash, or put the value into single quotation marks"),
 )
 """A part of PyYAML's message, what to say instead ("": the message is good enough), and what to do next."""
-
-
-class Unusable(Exception):  # noqa: N818  a reason on its way to becoming a Fault
-    """Why a node cannot be used, with a hint."""
-
-    def __init__(self, why: str, hint: str = "") -> None:
-        super().__init__(why)
-        self.why = why
-        self.hint = hint
 
 
 def compose(data: bytes, file: str) -> yaml.Node | Fault | None:

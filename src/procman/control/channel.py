@@ -12,10 +12,9 @@ import os
 import time
 from typing import TypeVar
 
-from msgspec import Raw, Struct
-from msgspec.json import Decoder
+from msgspec import Raw, Struct, json
 
-from procman.control.codec import UNREADABLE, Code, Error, Incoming, decode, encode_request
+from procman.control.codec import UNREADABLE, Code, Error, Incoming, encode_request
 from procman.control.sockets import connect, is_trusted, peer_of, state_of, user_name
 from procman.errors import ConfigError, Fault, NotRunningError, ProcmanError, RefusedError
 
@@ -26,7 +25,7 @@ _PIECE = 256 * 1024
 MAX_MESSAGE = 64 * 1024 * 1024
 """Most bytes of one message: `ps` of ten thousand instances takes 4 MB."""
 
-_decoder = Decoder(Incoming)
+_decoder = json.Decoder(Incoming)
 
 
 class ClosedError(ProcmanError):
@@ -120,13 +119,13 @@ class Channel:
         self.made += 1
 
     def next_message(self, timeout: float | None) -> Incoming | None:
-        """The next message; None where procman has closed the connection. Raises TimeoutError after this many seconds."""
+        """The next message; None if procman has closed the connection. Raises TimeoutError after this many seconds."""
         return self._receive(None if timeout is None else time.monotonic() + timeout)
 
     # ---- for those who wait for other things, too
 
     def send(self, method: str, params: Struct) -> int:
-        """Send a request without waiting. Returns its number, which is the `id` of the answer. Raises OSError where it
+        """Send a request without waiting. Returns its number, which is the `id` of the answer. Raises OSError if it
         cannot be sent.
         """
         self._number += 1
@@ -201,7 +200,7 @@ def answer(message: Incoming, result: type[T]) -> T:
 def read(raw: Raw, kind: type[T]) -> T:
     """The content of a message, as this type. Raises ProcmanError."""
     try:
-        return decode(raw, kind)
+        return json.decode(raw, type=kind)
     except UNREADABLE as error:
         raise _unreadable(error) from None
 

@@ -77,7 +77,7 @@ class Claim:
         return (self.lock_fd, *self.guards, *(name.fileno() for name in self.names.values()))
 
     def follow(self, root: str) -> list[socket.socket]:
-        """Claim this root too; returns the sockets to listen on. Raises RefusedError where another procman runs there."""
+        """Claim this root too; returns the sockets to listen on. Raises RefusedError if another procman runs there."""
         fresh = _hold_names(Wanted([], (root,), self.label), lambda _pid: None, self.names)
         self.names |= fresh
         self.guards += names.keep_inodes((root,) if fresh else ())
@@ -123,7 +123,7 @@ class Claim:
 
 
 def _file(place: Place) -> tuple[int, int] | None:
-    """The identity of the socket's file; None where there is none."""
+    """The identity of the socket's file; None if there is none."""
     try:
         status = os.lstat(place.socket)
     except OSError:
@@ -132,9 +132,9 @@ def _file(place: Place) -> tuple[int, int] | None:
 
 
 def claim(wanted: Wanted, on_wait: Callable[[int], None] = lambda _pid: None) -> Claim | None:
-    """Take the names of the roots, lock every usable place, and listen in the first; None where no place is usable.
+    """Take the names of the roots, lock every usable place, and listen in the first; None if no place is usable.
 
-    Raises RefusedError where a procman runs here already, and where an explicit place cannot be used. After one that was
+    Raises RefusedError if a procman runs here already, and if an explicit place cannot be used. After one that was
     killed it calls `on_wait` once, with its pid, and waits until the processes that it left have ended.
     """
     held: dict[Place, int] = {}
@@ -166,7 +166,9 @@ def _claimed(wanted: Wanted, held: dict[Place, int], taken: Names) -> Claim | No
             return Claim(place, listener, (*locks, *names.keep_inodes(wanted.roots)), taken, wanted.label)
     for name, listener in taken.items():  # no folder is writable; procman can still be reached by name
         del taken[name]
-        locks = (os.dup(listener.fileno()), *held.values(), *names.keep_inodes(wanted.roots))
+        for fd in held.values():
+            os.close(fd)
+        locks = (os.dup(listener.fileno()), *names.keep_inodes(wanted.roots))
         return Claim(Place(name, ""), listener, locks, taken, wanted.label)
     return None
 
@@ -220,7 +222,7 @@ def _distinct(places: list[Place]) -> list[Place]:
 
 
 def _lock(place: Place, on_wait: Callable[[int], None]) -> int | None:
-    """The descriptor that holds the lock of a place; None where the place cannot be used."""
+    """The descriptor that holds the lock of a place; None if the place cannot be used."""
     with contextlib.ExitStack() as undo:
         try:
             fd = _open_lock(place)
@@ -300,7 +302,7 @@ def _acquire(fd: int, on_wait: Callable[[int], None]) -> None:
 
 
 def _holder(pid: int, path: str, fd: int) -> int | None:
-    """The pid of a lock file's living holder, 0 where unknown; None where the process that wrote its pid is dead.
+    """The pid of a lock file's living holder, 0 if unknown; None if the process that wrote its pid is dead.
 
     A living holder has the file open, or listens on the socket. The pid alone may belong to another process by now, or be a
     different number in another PID namespace.
@@ -323,7 +325,7 @@ def _sign(fd: int, place: Place) -> None:
 
 
 def _listen(place: Place) -> socket.socket | None:
-    """A listening socket of mode 0600, in place of a dead one; None where the place cannot be used."""
+    """A listening socket of mode 0600, in place of a dead one; None if the place cannot be used."""
     try:
         _remove_stale(place)
         before = os.umask(0o177)  # the socket never has another mode than 0600
@@ -338,7 +340,7 @@ def _listen(place: Place) -> socket.socket | None:
 
 def _remove_stale(place: Place) -> None:
     """Remove the socket of a dead procman. If it answers it is alive, although its lock file may have been deleted.
-    Raises RefusedError where a procman runs, OSError where the place cannot be used.
+    Raises RefusedError if a procman runs, OSError if the place cannot be used.
     """
     try:
         status = os.lstat(place.socket)

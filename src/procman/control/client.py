@@ -175,7 +175,7 @@ class Client:
         self._call(methods.REPORT, ReportParams(instance, generation, fault))
 
     def reload(self) -> Accepted:
-        """Read the inputs again and apply what changed. Raises ConfigError where they are wrong."""
+        """Read the inputs again and apply what changed. Raises ConfigError if they are wrong."""
         return self._call(methods.RELOAD, NoParams())
 
     def upgrade(self) -> Checked:
@@ -215,7 +215,7 @@ class Client:
             raise self._lacking(method.name, params) or error from None
 
     def _lacking(self, method: str, params: Struct) -> LackingError | None:
-        """What an older procman lacks; None where it should have understood."""
+        """What an older procman lacks; None if it should have understood."""
         from procman.control.first_version import CAPABILITIES  # noqa: PLC0415  only on the way to an error
 
         try:

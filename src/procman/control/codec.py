@@ -1,4 +1,4 @@
-"""The control protocol as bytes: JSON-RPC 2.0, one message a line, named parameters, no batches.
+"""The control protocol as bytes: JSON-RPC 2.0, one message per line, named parameters, no batches.
 
 Owns the envelope, and converts values to lines and back. Knows no method.
 """
@@ -6,12 +6,10 @@ Owns the envelope, and converts values to lines and back. Knows no method.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
-
-T = TypeVar("T", bound=Struct)
 
 MAX_REQUEST = 64 * 1024
 """Longest request in bytes, newline included."""
@@ -95,11 +93,6 @@ def members(params: Struct) -> dict[str, Any]:
     if tag is not None:
         del sent[tag]
     return sent
-
-
-def decode(raw: bytes | Raw, kind: type[T]) -> T:
-    """A message as this type. Raises one of UNREADABLE."""
-    return msgspec.json.decode(raw, type=kind)
 
 
 _encoder = msgspec.json.Encoder()

@@ -155,7 +155,7 @@ def _opened(lock: str) -> Iterator[int]:
 
 
 def signature(fd: int) -> tuple[int, str]:
-    """The pid and the socket in a lock file; 0 and "" where they are missing."""
+    """The pid and the socket in a lock file; 0 and "" if they are missing."""
     pid, _, path = os.pread(fd, 4096, 0).partition(b"\n")
     return (int(pid), os.fsdecode(path.rstrip(b"\n"))) if pid.isdigit() else (0, "")
 
@@ -171,7 +171,7 @@ def _is_listened_on_by(pid: int, path: str) -> bool:
 
 
 def _holder(root: str, environ: Mapping[str, str], label: str) -> int:
-    """The pid of a process that holds a lock of this root and no longer listens anywhere; 0 where there is none."""
+    """The pid of a process that holds a lock of this root and no longer listens anywhere; 0 if there is none."""
     for place in places_in(folders(environ, os.geteuid()), root, label):
         # no procman has ever started there, or it cannot be locked (ENOLCK of a network file system)
         with contextlib.suppress(OSError), _opened(place.lock) as fd:

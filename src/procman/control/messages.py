@@ -48,7 +48,7 @@ class EventsParams(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 Cells = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-"""Columns or rows of a terminal (struct winsize: ioctl_tty(2)); 0 where unknown."""
+"""Columns or rows of a terminal (struct winsize: ioctl_tty(2)); 0 if unknown."""
 
 
 class AttachParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -102,7 +102,7 @@ class ReleaseParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class ReportParams(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A companion, in its run of that `generation`, reports what is wrong with what it serves; "" where nothing is."""
+    """A companion, in its run of that `generation`, reports what is wrong with what it serves; "" if nothing is."""
 
     instance: Name
     generation: int
@@ -139,7 +139,7 @@ class Ps(Struct, frozen=True):
 
 class Accepted(Struct, frozen=True):
     """A change was accepted: the instances that it affects, the formation wanted from now on, and the one `before`.
-    `operation` is the number that `wait` takes; 0 where nothing changes. `folder` is the one that the root's name leads
+    `operation` is the number that `wait` takes; 0 if nothing changes. `folder` is the one that the root's name leads
     to now, where a reload has found another one than before: new processes run there.
     """
 
@@ -186,7 +186,7 @@ class StreamStarted(Struct, frozen=True, omit_defaults=True):
 
 
 class Typist(Struct, frozen=True):
-    """Who types: the pid as procman sees it, 0 where unknown, and since when."""
+    """Who types: the pid as procman sees it, 0 if unknown, and since when."""
 
     pid: int
     since: float

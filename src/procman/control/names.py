@@ -42,7 +42,7 @@ TABLE = "/proc/net/unix"
 
 
 class Holder(Struct, frozen=True):
-    """The process that holds a name. `alive` is False where only the guardian of a killed procman holds it."""
+    """The process that holds a name. `alive` is False if only the guardian of a killed procman holds it."""
 
     pid: int
     uid: int
@@ -50,9 +50,9 @@ class Holder(Struct, frozen=True):
 
 
 def hold(base: str, root: str, on_wait: Callable[[int], None]) -> socket.socket | None:
-    """The listening socket of this name; None where there can be none, or where a stranger has taken it.
+    """The listening socket of this name; None if there can be none, or if a stranger has taken it.
 
-    Raises RefusedError where a relevant procman has the name: one of this user, of root, of the folder's owner, and for
+    Raises RefusedError if a relevant procman has the name: one of this user, of root, of the folder's owner, and for
     root any that is in the folder. After a procman that was killed it waits, and calls `on_wait` each time it asks.
     """
     if not AVAILABLE:

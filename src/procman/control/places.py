@@ -66,7 +66,7 @@ def places_in(folders: list[str], root: str, label: str = "") -> list[Place]:
 
 
 def older_places(folders: list[str], root: str, label: str = "") -> list[Place]:
-    """Where an older procman, which left out the PID namespace, may listen; empty where that is the same name."""
+    """Where an older procman, which left out the PID namespace, may listen; empty if that is the same name."""
     return [] if pid_namespace() in (0, FIRST_NAMESPACE) else _named(folders, _stem(root, label))
 
 
@@ -99,7 +99,7 @@ def digest(path: bytes) -> str:
 
 
 def pid_namespace() -> int:
-    """The number of our PID namespace; 0 where the system does not show it."""
+    """The number of our PID namespace; 0 if the system does not show it."""
     return _inode("/proc/self/ns/pid")
 
 

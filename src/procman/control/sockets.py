@@ -50,7 +50,7 @@ def why_no_socket() -> str:
 
 
 def connect(path: str, timeout: float = CONNECT_SECONDS) -> socket.socket:
-    """A connected, blocking socket. Raises BlockingIOError where procman does not accept within `timeout` seconds."""
+    """A connected, blocking socket. Raises BlockingIOError if procman does not accept within `timeout` seconds."""
     peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # the kernel's own timeout: a non-blocking connect fails at once where many connect together (unix(7): EAGAIN)
@@ -120,7 +120,7 @@ def is_trusted(connection: socket.socket, path: str) -> bool:
 
 
 def peer_of(connection: socket.socket) -> tuple[int, int]:
-    """The pid and the effective uid of the peer (of a listener: when it began to listen); pid 0 where unknown."""
+    """The pid and the effective uid of the peer (of a listener: when it began to listen); pid 0 if unknown."""
     if hasattr(socket, "SO_PEERCRED"):
         pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         return pid, uid
@@ -130,7 +130,7 @@ def peer_of(connection: socket.socket) -> tuple[int, int]:
 
 
 def user_name(uid: int) -> str:
-    """The name of a user; "" where the system has none."""
+    """The name of a user; "" if the system has none."""
     import pwd  # noqa: PLC0415  only on the way to an error
 
     try:
@@ -140,7 +140,7 @@ def user_name(uid: int) -> str:
 
 
 def state_of(pid: int) -> str:
-    """The letter of a process's state (proc(5)); "" where it has ended or cannot be seen."""
+    """The letter of a process's state (proc(5)); "" if it has ended or cannot be seen."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0].decode()

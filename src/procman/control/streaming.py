@@ -51,7 +51,7 @@ class Stream(Iterator[T], Generic[P, T]):
         """Remember where a subscription after this notification has to begin."""
 
     def _open_again(self) -> bool:
-        """Subscribe again at the program that has taken procman's place; False where there is none.
+        """Subscribe again at the program that has taken procman's place; False if there is none.
 
         A slow reader may miss the announcement of an upgrade, and sees only that the connection ends.
         """
@@ -108,7 +108,7 @@ class LogStream(Stream[LogsParams, Output]):
 
 
 def data_of(output: Output) -> bytes:
-    """The lines, ending with a newline; empty where the notification only reports a gap."""
+    """The lines, ending with a newline; empty if the notification only reports a gap."""
     data = base64.b64decode(output.base64) if output.base64 is not None else (output.text or "").encode()
     return data if data.endswith(b"\n") or not data else data + b"\n"
 

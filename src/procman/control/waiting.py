@@ -35,7 +35,7 @@ def wait(channel: Channel, params: WaitParams, on_change: OnChange) -> Waited:
     """Block until the condition is reached, cannot be reached any more, or the time is over. `on_change` gets every change
     meanwhile.
 
-    Raises EndedError where procman ends, RefusedError for unknown names, NotUnderstoodError where an older procman has
+    Raises EndedError if procman ends, RefusedError for unknown names, NotUnderstoodError if an older procman has
     no `wait`.
     """
     deadline = math.inf if params.timeout is None else time.monotonic() + params.timeout
@@ -103,7 +103,7 @@ def _pass_on(notified: object, on_change: OnChange) -> None:
 
 
 def _go_on(channel: Channel) -> None:
-    """Continue with the program that takes procman's place. Raises EndedError where there is none."""
+    """Continue with the program that takes procman's place. Raises EndedError if there is none."""
     if not channel.upgrading:
         raise EndedError("cannot keep waiting: procman has ended")
     try:

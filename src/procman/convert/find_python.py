@@ -75,7 +75,7 @@ def _toml_names(text: str) -> Iterator[str]:
 
 
 def _django(finds: Finds, needed: set[str], runner: str) -> str:
-    """The project's module, "" where it cannot be determined."""
+    """The project's module, "" if it cannot be determined."""
     folder = finds.folder
     finds.say("Django (manage.py)")
     match = _SETTINGS.search(folder.text("manage.py"))
@@ -175,6 +175,6 @@ def _workers(finds: Finds, needed: set[str], runner: str, project: str) -> None:
 
 
 def _worker_settings(folder: Folder) -> str:
-    """The module with arq's WorkerSettings, "" where there is none."""
+    """The module with arq's WorkerSettings, "" if there is none."""
     found = [path for path, text in folder.texts.items() if path.endswith(".py") and "class WorkerSettings" in text]
     return module_of(min(found, key=len)) if found else ""

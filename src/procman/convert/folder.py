@@ -66,7 +66,7 @@ class Folder(Struct, frozen=True):
         return sorted({path.partition("/")[0] for path in self.paths if "/" in path})
 
     def json(self, path: str) -> dict[str, Any]:
-        """A JSON object, empty where it is absent or invalid: a hint needs no error."""
+        """A JSON object, empty if it is absent or invalid: a hint needs no error."""
         try:
             data = json.loads(self.text(path) or "{}")
         except (ValueError, RecursionError):

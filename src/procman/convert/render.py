@@ -21,7 +21,7 @@ def procfile(converted: Converted, origin: str) -> str:
 
 
 def procman_yml(converted: Converted, origin: str) -> str:
-    """procman.yml, "" where it would be empty."""
+    """procman.yml, "" if it would be empty."""
     counts = {made.name: made.count for made in converted.types if made.count != 1}
     said = [made for made in converted.types if made.settings or made.notes]
     if not counts and not said:
@@ -55,7 +55,7 @@ def _members(settings: Mapping[str, Any], indent: str) -> list[str]:
 
 
 def env(converted: Converted, origin: str) -> str:
-    """.env, "" where no variable is for all types."""
+    """.env, "" if no variable is for all types."""
     if not converted.env:
         return ""
     lines = [f"# {origin}", *(f"{name}={_env_value(value)}" for name, value in converted.env.items())]

@@ -157,7 +157,7 @@ def _variables(draft: Draft, value: _Value, first: int) -> None:
 
 
 def _set(draft: Draft, key: str, value: _Value) -> bool:
-    """Carry one key over; False where procman has nothing like it."""
+    """Carry one key over; False if procman has nothing like it."""
     text, line = value.text, value.line
     if key == "directory":
         draft.put_folder(line, _formatted(text.replace("%(here)s", ".")))

@@ -48,7 +48,7 @@ class Section:
         return list(self._items)
 
     def take(self, key: str) -> Item | None:
-        """The value of a key; None where it is absent or null."""
+        """The value of a key; None if it is absent or null."""
         self._taken.add(key)
         item = self._items.get(key)
         return None if item is None or item.value is None else item
@@ -68,7 +68,7 @@ class Section:
                 yield name, found
 
     def text(self, key: str) -> str:
-        """Text, or a number or boolean as it would be written; "" where it is absent."""
+        """Text, or a number or boolean as it would be written; "" if it is absent."""
         item = self.take(key)
         return "" if item is None else self.as_text(item, key)
 
@@ -81,7 +81,7 @@ class Section:
         return self.refuse(key, item, "text")
 
     def word(self, key: str) -> str:
-        """Text in which `${NAME:-default}` is the default, as the value is needed now. "" where it is unknown."""
+        """Text in which `${NAME:-default}` is the default, as the value is needed now. "" if it is unknown."""
         item = self._known(key)
         return "" if item is None else self.as_text(item, key)
 
@@ -109,7 +109,7 @@ class Section:
         return number
 
     def flag(self, key: str) -> bool:
-        """False where it is absent."""
+        """False if it is absent."""
         item = self._known(key)
         if item is None:
             return False
@@ -119,7 +119,7 @@ class Section:
         return word in ("true", "yes", "on", "1")
 
     def texts(self, key: str) -> list[str] | None:
-        """A list of texts; None where it is absent."""
+        """A list of texts; None if it is absent."""
         item = self.take(key)
         if item is None:
             return None
@@ -261,7 +261,7 @@ _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0
 
 
 def seconds(text: str) -> float | None:
-    """`90`, `1m30s`, `1min 30s`, `500ms` in seconds; None where it is none of these."""
+    """`90`, `1m30s`, `1min 30s`, `500ms` in seconds; None if it is none of these."""
     total, end = 0.0, 0
     text = text.strip().lower()
     for match in _DURATION.finditer(text):

@@ -29,7 +29,7 @@ def _escaped(text: str) -> str:
 
 
 def split(text: str) -> list[str] | None:
-    """The words of a line as a shell would split them, None where a quotation mark is missing."""
+    """The words of a line as a shell would split them, None if a quotation mark is missing."""
     try:
         return shlex.split(text)
     except ValueError:

@@ -40,7 +40,8 @@ WAKE_EVERY = 1.0
 """Seconds between two polls of a type that has a count of 0 and waits for demand."""
 
 WAKE_SOON = 0.25
-"""The same where every metric that can wake it is cheap to read: redis and HAProxy answer in a fraction of a millisecond."""
+"""The same if every metric that can wake it is cheap to read: redis and HAProxy answer in a fraction of a millisecond.
+"""
 
 
 class _Choice(Struct, frozen=True):
@@ -294,7 +295,7 @@ def rounded_up(count: float) -> int:
 
 
 def _of_total(rule: ScalingRule, metric: MetricRule, value: float, seen: Observation) -> Proposal:
-    text = f"{_number(value)} at {_number(metric.target)} an instance"
+    text = f"{_number(value)} at {_number(metric.target)} per instance"
     if seen.count and within(value / (metric.target * seen.count), rule.tolerance):
         return Proposal(metric=metric.name, count=seen.count, text=f"{text}: within the tolerance")
     return Proposal(metric=metric.name, count=rounded_up(value / metric.target), text=text)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from procman.core.addresses import expanded, masked
 from procman.core.demand import Measure, MetricRule, Pace, ScalingRule
@@ -171,7 +171,7 @@ def short(text: str) -> Autoscale:
 
 
 def kind_of(metric: Metric) -> str | None:
-    """The one kind that is given, None where there is none or several."""
+    """The one kind that is given, None if there is none or several."""
     given = [kind for kind in KINDS if getattr(metric, kind) is not UNSET]
     return given[0] if len(given) == 1 else None
 
@@ -316,10 +316,7 @@ def rule_of(settings: Autoscale) -> ScalingRule:
 
 
 def _pace(given: Movement, default: Pace) -> Pace:
-    limited = given.percent is not UNSET or given.count is not UNSET
-    return Pace(
-        percent=(None if limited else default.percent) if given.percent is UNSET else given.percent,
-        count=(None if limited else default.count) if given.count is UNSET else given.count,
-        period=default.period if given.period is UNSET else given.period,
-        window=default.window if given.window is UNSET else given.window,
-    )
+    values = {key: value for key, value in asdict(given).items() if value is not UNSET}
+    if "percent" in values or "count" in values:
+        default = replace(default, percent=None, count=None)
+    return replace(default, **values)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from procman.core.actions import Action, Publish
 from procman.core.desired import Closing, Desired, Move, StopMove
-from procman.core.events import ExitStatus, Hold, StopTerms
+from procman.core.events import ExitStatus, StopTerms
 from procman.core.phases import (
     AT_REST,
     ENDED_ITSELF,
@@ -21,6 +21,7 @@ from procman.core.phases import (
     SlotRecord,
     Stopping,
 )
+from procman.core.requests import Hold
 from procman.core.slots import Slots
 from procman.core.spec import DEFAULT_GRACE, Plan
 from procman.core.view import Change, Kind, Reason, ReasonCode
@@ -95,7 +96,7 @@ def stop_terms(type_name: str, holds: Collection[Hold], closing: Closing | None,
 
 
 def all_ended(slots: Slots) -> bool:
-    """At least one instance exists, and all are done or failed. Counts of 0 and stopped instances keep procman running."""
+    """At least one instance exists, and all are done or failed. Stopped instances keep procman running."""
     if slots.any_busy:  # nearly always: else each event would look at all of them
         return False
     found = False
@@ -106,6 +107,15 @@ def all_ended(slots: Slots) -> bool:
     return found
 
 
+def may_be_scaled_up(desired: Desired, plan: Plan) -> bool:
+    """Whether a type was scaled to 0 at run time, by a person or for lack of demand, and so keeps procman running. A
+    one-off has nothing more to do.
+    """
+    return any(
+        name in plan.types and not desired.count(name) and not plan.types[name].oneshot for name in desired.scaled
+    )
+
+
 def ended_last(slots: Slots, since: float) -> list[Instance]:
     """The instances that ended in the shutdown that began then; all of them where all have ended by themselves."""
     by_themselves = all_ended(slots)
@@ -113,7 +123,7 @@ def ended_last(slots: Slots, since: float) -> list[Instance]:
 
 
 def failure_of(i: Instance) -> int:
-    """The status with which everything ends because this instance failed; 1 where procman stopped it for its state."""
+    """The status with which everything ends because this instance failed; 1 if procman stopped it for its state."""
     return _own_status(i.record) if not isinstance(i.phase, Stopping) else 1
 
 
@@ -130,7 +140,7 @@ def status_of(i: Instance, status: ExitStatus) -> int:
 
 
 def first_failure(slots: Slots) -> int:
-    """The status of the failure that came first in time; 0 where none failed."""
+    """The status of the failure that came first in time; 0 if none failed."""
     failed = [i.record for i in slots if isinstance(i.phase, Failed)]
     # instances that fail with their group do so after the last death, or at the same moment
     first = min(failed, key=lambda record: (record.ended_at, record.died_at != record.ended_at), default=None)

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from procman.core import select, wording
 from procman.core.actions import Action, Signal, Target
 from procman.core.desired import Desired, Move, RestartMove, StartMove, StopMove
-from procman.core.events import AwaitedState, Hold, Restart, Scale, SendSignal, Stop, Wait
 from procman.core.operations import Need, Want, needs_of_counts, up
 from procman.core.phases import Instance, Ready
+from procman.core.requests import AwaitedState, Hold, Restart, Scale, SendSignal, Stop, Wait
 from procman.core.select import Refusal
 from procman.core.slots import World
 from procman.core.spec import ProcessSpec, refuse_count, room_of
@@ -86,7 +86,7 @@ def _is_settled(i: Instance, desired: Desired) -> bool:
 
 
 def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: World) -> Refusal | None:
-    """Why these instances cannot be removed; None where they can. The count must be lowered by as many."""
+    """Why these instances cannot be removed; None if they can. The count must be lowered by as many."""
     standing = {i.name for i in world.standing()}
     chosen = dict.fromkeys(names)
     for name in chosen:
@@ -166,9 +166,7 @@ def restart(command: Restart, world: World) -> Decision:
 
 
 def is_rolled(i: Instance, spec: ProcessSpec, names: tuple[str, ...], desired: Desired) -> bool:
-    """Whether a rollout replaces it with `spec`: it is one of several of its type, or its type has an extra instance, and
-    it was not named itself.
-    """
+    """Whether a rollout replaces it: it was not named, and is one of several, or its type has an extra instance."""
     several = desired.count(spec.type) > 1 or (spec.rolling is not None and spec.rolling.surge > 0)
     return i.name not in names and several and spec.max != 1
 

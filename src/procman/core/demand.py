@@ -69,7 +69,7 @@ class ScalingRule(Struct, frozen=True, kw_only=True):
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
-    """Bounds in place of the rule's, None where the rule's apply, and where they come from."""
+    """Bounds in place of the rule's, None if the rule's apply, and if they come from."""
 
     min: int | None = None
     max: int | None = None
@@ -109,7 +109,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     """Everything that a decision depends on, besides the rule and what is remembered.
 
     `count` is the wanted one. `window` are the bounds of the schedule, `asked` those that a person has set since.
-    Memory is in bytes, None where unknown.
+    Memory is in bytes, None if unknown.
     """
 
     count: int
@@ -140,7 +140,7 @@ class Scaler(Struct, frozen=True, kw_only=True):
 
 
 class Proposal(Struct, frozen=True, kw_only=True):
-    """The count that one metric asks for; None where it could not be read. `text` is its arithmetic."""
+    """The count that one metric asks for; None if it could not be read. `text` is its arithmetic."""
 
     metric: str
     count: int | None

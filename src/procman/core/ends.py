@@ -52,7 +52,7 @@ def spawn_failed(i: Instance, event: SpawnFailed, now: float) -> Step:
         return spawn_cancelled(i, now)
     i = noted_death(counted(i, now), now)
     outcome, rule = restart.judge_failed_start(i.spec, event.code, i.record.failures)
-    facts: tuple[Fact, ...] = (EndedItself(i.name, status), Died(i.name, outcome is Outcome.RETRY))
+    facts: tuple[Fact, ...] = (EndedItself(status), Died(outcome is Outcome.RETRY))
     reason = f"cannot start: {event.why}"
     if outcome is not Outcome.RETRY:
         i, actions, rested = _fail(i, Reason(ReasonCode.GAVE_UP, f"{reason}; {rule}"), now)
@@ -77,7 +77,7 @@ def exited(i: Instance, event: Exited, now: float) -> Step:
     if not i.alive:
         return Step(i)
     i = noted(i, last_exit=event.status, exit_asked=isinstance(i.phase, Stopping))
-    gone = LeaderEnded(i.name, i.generation, event.status)
+    gone = LeaderEnded(event.status)
     if isinstance(i.phase, Stopping):
         return Step(replace(i, phase=replace(i.phase, exit=event.status)), (), (gone,))
     if isinstance(i.phase, Draining) or not i.wanted:  # a stop had been asked for: end what is left of it
@@ -93,12 +93,12 @@ def exited(i: Instance, event: Exited, now: float) -> Step:
     hint = hints.of_success(i.spec, event, lived) if outcome is Outcome.DONE else rule
     delay = restart.backoff(i.spec.restart, i.record.failures, event.jitter)
     then, code = _AFTER_END[outcome]
-    besides = {Outcome.GIVE_UP: rule, Outcome.DONE: hints.IN_BACKGROUND if hint.startswith(hints.IN_BACKGROUND) else ""}
-    why = Reason(code, "; ".join(filter(None, (how.reason, besides.get(outcome)))))
-    facts: tuple[Fact, ...] = (gone, EndedItself(i.name, event.status))
+    besides = hints.IN_BACKGROUND if hint.startswith(hints.IN_BACKGROUND) else rule
+    why = Reason(code, f"{how.reason}; {besides}" if besides else how.reason)
+    facts: tuple[Fact, ...] = (gone, EndedItself(event.status))
     if outcome is not Outcome.DONE:
         i = noted_death(i, now)
-        facts = (*facts, Died(i.name, outcome is Outcome.RETRY))
+        facts = (*facts, Died(outcome is Outcome.RETRY))
     phase = Clearing(leader, then, why, StopStep.TERM_SENT, now + leader.stop.grace, delay)
     i = enter(i, phase, now)
     return Step(i, (wording.ended(i, outcome, how, hint), *stopping.clean_up(i, phase)), facts)
@@ -145,7 +145,7 @@ def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: f
             return _fail(i, why, now, logged=False)
         case AfterClearing.DONE:
             i = enter(i, Done(why), now)
-            return Step(i, (wording.is_done_at_rest(i, why),), (Rested(i.name),))
+            return Step(i, (wording.is_done_at_rest(i, why),), (Rested(),))
         case _:
             assert_never(then)
 
@@ -156,7 +156,7 @@ def _cleared(i: Instance, then: AfterClearing, why: Reason, delay: float, now: f
 def down(i: Instance, why: Reason | None, now: float) -> Step:
     """Nothing of it is left, and it is not wanted: it is down."""
     before, i = i.phase, enter(i, Down(why), now)
-    return Step(i, (wording.stopped(i, before),), (Rested(i.name),))
+    return Step(i, (wording.stopped(i, before),), (Rested(),))
 
 
 def halted(i: Instance, why: Reason, now: float, *, failed: bool) -> Step:
@@ -169,7 +169,7 @@ def halted(i: Instance, why: Reason, now: float, *, failed: bool) -> Step:
 
 def _fail(i: Instance, why: Reason, now: float, *, logged: bool = True) -> Step:
     i = enter(i, Failed(why), now)
-    return Step(i, (wording.is_failed(i, why, logged=logged),), (Rested(i.name),))
+    return Step(i, (wording.is_failed(i, why, logged=logged),), (Rested(),))
 
 
 def _back_off(i: Instance, why: Reason, delay: float, now: float) -> Step:

@@ -11,24 +11,10 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from procman.core.requests import (
-    AwaitedState,
-    Count,
-    Hold,
-    Name,
-    Restart,
-    Scale,
-    SendSignal,
-    Shutdown,
-    Stop,
-    Wait,
-)
+from procman.core.requests import Hold, Restart, Scale, SendSignal, Shutdown, Stop, Wait
 from procman.core.spec import Plan, ProcessSpec
 from procman.core.timers import TimerKey
 from procman.core.view import Reason
-
-# besides what is here
-__all__ = ["AwaitedState", "Count", "Hold", "Name", "Restart", "Scale", "SendSignal", "Shutdown", "Stop", "Wait"]
 
 
 class ExitStatus(Struct, frozen=True):

@@ -13,10 +13,11 @@ from procman.core import commands, wording
 from procman.core.actions import Publish, Refuse, Reply
 from procman.core.commands import Granted
 from procman.core.desired import Desired, is_rolling
-from procman.core.events import Command, Hold, Reload, Shutdown
+from procman.core.events import Command, Reload
 from procman.core.formation import Formation
 from procman.core.operations import Need, Want
 from procman.core.phases import AT_REST
+from procman.core.requests import Hold, Shutdown
 from procman.core.spec import Plan
 from procman.core.view import Kind
 from procman.later import later

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from procman.core import actions as do
 from procman.core import events as saw
+from procman.core.requests import Shutdown
 from procman.core.spec import Plan, is_companion
 from procman.core.survivor import AT_FAULT, Survivor
 from procman.core.timers import FallbackTimer
@@ -63,7 +64,7 @@ class Fallback:
                 actions = self._stop(now)
             case saw.KillAsked() | saw.InterruptAsked():
                 actions = [*self._stop(now), *self._kill(self._left, now)]
-            case saw.Commanded(saw.Shutdown(), request):
+            case saw.Commanded(Shutdown(), request):
                 actions = [*self._stop(now), do.Reply(request, tuple(self._left), self.counts)]
             case saw.Commanded(_, request):
                 actions = [do.Refuse(request, f"cannot do that: {AT_FAULT}", HINT)]

@@ -45,11 +45,10 @@ class Fleet:
     def __init__(self, plan: Plan, state: FleetState | None = None) -> None:
         """A formation that is to be started, or with a state one that continues after an upgrade."""
         self._formation = Formation(plan, state)
-        self._finished = state is not None and state.finished
 
     def state(self) -> FleetState:
         """Everything it knows, between two events."""
-        return self._formation.state(finished=self._finished)
+        return self._formation.state()
 
     # ---- what others ask
 
@@ -103,7 +102,7 @@ class Fleet:
         formation = self._formation
         formation.reconcile(now)
         formation.end_startup(now)
-        if not self._finished:
+        if not formation.finished:
             self._settle(now)
         out, formation.out = formation.out, []
         return out
@@ -184,12 +183,12 @@ class Fleet:
         """Find out whether this was the end: nothing is left after a shutdown, or nothing is left to supervise."""
         formation = self._formation
         if not formation.stopping:
-            if not closing.all_ended(formation.slots):
+            if not closing.all_ended(formation.slots) or closing.may_be_scaled_up(formation.desired, formation.plan):
                 return
             formation.shut_down(closing.first_failure(formation.slots), "all instances have ended", now)
         if not formation.slots.settled or formation.orphans.left:
             return
-        self._finished = True
+        formation.finished = True
         since, code = (end.since, end.code) if (end := formation.desired.closing) is not None else (0.0, 0)
         line = wording.ended_line(closing.ended_last(formation.slots, since))
         if line:

@@ -77,18 +77,19 @@ class Formation:
         self.groups = groups.Groups(state.groups) if state.plan.groups else None
         self.holds = dict(state.holds)
         self.waiting_token = state.waiting_token
+        self.finished = state.finished
         self.startup = state.startup
         self.lingering = dict(state.lingering)
         self.out: list[Action] = []
         self._kept = wanted.kept(self.plan, self.desired)
 
-    def state(self, *, finished: bool) -> FleetState:
+    def state(self) -> FleetState:
         """Everything that is known, between two events."""
         return FleetState(
             plan=self.plan,
             desired=self.desired,
             slots=self.slots.state(),
-            finished=finished,
+            finished=self.finished,
             crashes=self.crashes.state(),
             counters=dict(self.counters),
             operations=self.operations.state(),
@@ -195,7 +196,7 @@ class Formation:
             self.step(i, WaitWanted(blocked.on), now)
         if (failed := blocked.hopeless(self.slots)) is not None:
             why = blocked.explain(self.slots, now)
-            self.out += self.operations.abort({i.name}, Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), failed)
+            self.out += self.operations.abort(Reason(ReasonCode.WAITING, f"{i.name} waits for {why}"), {i.name}, failed)
 
     def terms(self, i: Instance, now: float) -> StopTerms:
         """Which clients hold its stop back, and when it is over at the latest."""
@@ -252,7 +253,7 @@ class Formation:
                 self.counters[i.spec.type] = replace(counts, starts=counts.starts + 1)
                 if i.spec.recycle is not None:
                     self.out += replacing.watch_age(i, now)
-            case LeaderEnded(status=status):
+            case LeaderEnded(status):
                 counts = self.counters.get(i.spec.type, NO_COUNTS)
                 exits = counts.exits | {status.code: counts.exits.get(status.code, 0) + 1}
                 self.counters[i.spec.type] = replace(counts, exits=exits)
@@ -272,7 +273,7 @@ class Formation:
                     replacing.abort(self, rollout, i, now)
                 if i.spec.on_end is not OnEnd.STAY and not fact.retried:
                     self.shut_down(closing.failure_of(i), f"{i.name} failed", now)
-            case EndedItself(_, status):
+            case EndedItself(status):
                 if i.spec.on_end is OnEnd.EXIT:
                     self.shut_down(closing.status_of(i, status), f"{i.name} ended", now)
             case _:
@@ -356,7 +357,7 @@ class Formation:
         if self.plan.has_order or self.holds:
             self.out.append(SetTimer(ClosingTimer(), 0, order.all_asked_at(now, grace)))
         self.watch_stop(now)
-        self.out += self.operations.close(Reason(ReasonCode.SHUTDOWN, "procman is stopping"))
+        self.out += self.operations.abort(Reason(ReasonCode.SHUTDOWN, "procman is stopping"))
         self.reconcile(now)
         closing.give_up(self.slots, self.desired.moves)
 

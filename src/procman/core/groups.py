@@ -168,7 +168,7 @@ class Groups:
         return tuple(dict.fromkeys(waited))
 
     def halt(self, i: Instance, move: RegroupMove, terms: StopTerms, world: World) -> Halt | None:
-        """The next step of a slot with this move; None where it is to be started in its turn."""
+        """The next step of a slot with this move; None if it is to be started in its turn."""
         if group_of(world.plan, i.spec.type) is None:
             return left_behind(i)
         rests = isinstance(i.phase, AT_REST)

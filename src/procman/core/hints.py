@@ -33,7 +33,7 @@ NO_AMPERSAND = "where procman does not keep it: leave out the `&` at the end of 
 
 
 def of_success(spec: ProcessSpec, event: Exited, lived: float) -> str:
-    """The hint, empty where there is none. A hint that leads into a crash loop is worse than none."""
+    """The hint, empty if there is none. A hint that leads into a crash loop is worse than none."""
     if event.status.code == 0 and "|" in spec.command:
         from procman.text.shell import is_pipeline  # noqa: PLC0415  few lines have one
 
@@ -66,9 +66,7 @@ def _ended_with_its_input(spec: ProcessSpec, status: ExitStatus, lived: float) -
 
 
 def went_to_background(spec: ProcessSpec, phase: Clearing, record: SlotRecord, *, in_group: bool) -> bool:
-    """Whether the rest of this run is a daemon of its command that has not been reported yet. A one-off may leave
-    something on purpose, such as an agent.
-    """
+    """Whether the rest of this run is a daemon not reported yet. A one-off may leave an agent on purpose."""
     lived = record.ended_at - phase.leader.started_at
     is_known = phase.why.text.endswith(IN_BACKGROUND)
     if phase.then is not AfterClearing.DONE or lived >= QUICK or is_known or spec.oneshot:

@@ -1,6 +1,6 @@
 """One instance: `step(instance, event, now) -> (instance, actions, facts)`, a pure function of frozen values.
 
-The machine, one row a phase (what is not named is ignored):
+The machine, one row per phase (what is not named is ignored):
 
     phase     shown as   StartWanted WaitWanted StopWanted RestartWanted       HaltWanted Spawned          SpawnFailed       SpawnCancelled Unreadable Exited       Emptied       Probed Released Reported  TimerFired
     DOWN      stopped    spawn       WAITING               spawn
@@ -261,7 +261,7 @@ def _spawned(i: Instance, event: saw.Spawned, now: float) -> Step:
     phase = i.phase
     probed = i.spec.ready is not None or i.spec.health is not None
     leader = Leader(event.pid, now, phase.stop, event.shell, probed)
-    started = (Started(i.name, i.generation),)
+    started = (Started(),)
     why = phase.why or wording.STOPPED
     if phase.then is AfterSpawn.KILL:
         return stopping.kill_at_once(i, leader, why, now)._replace(facts=started)

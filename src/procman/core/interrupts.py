@@ -16,7 +16,7 @@ ONE_PRESS = 1.0
 """Seconds in which an interrupt from another sender counts as the first one passed on (1 ms; under load 100)."""
 
 UNTOLD_PRESS = 0.3
-"""The same where the sender is unknown: a person takes longer for a second press."""
+"""The same if the sender is unknown: a person takes longer for a second press."""
 
 TERMINAL = 0
 """Stands for the terminal as the sender, for a key."""
@@ -43,7 +43,7 @@ class Press(Struct, frozen=True):
 
 
 def heard(press: Press | None, sender: Sender | None, now: float) -> tuple[Press, bool]:
-    """The press that this interrupt belongs to, and whether it is a new one. The sender is None where unknown."""
+    """The press that this interrupt belongs to, and whether it is a new one. The sender is None if unknown."""
     if press is not None and _is_same(press, sender, now):
         return Press(press.at, press.senders | {sender}), False
     return Press(now, frozenset({sender})), True

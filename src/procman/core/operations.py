@@ -105,7 +105,7 @@ class Operations:
         return OperationsState(self._last, under_way, tuple(self._ended.values()))
 
     def get(self, number: int) -> Operation | None:
-        """Its state; None where it does not exist, or no longer."""
+        """Its state; None if it does not exist, or no longer."""
         one = self.open.get(number)
         if one is not None:
             return Operation(id=one.id, what=one.what, state=OperationState.RUNNING, left=tuple(one.needs))
@@ -143,19 +143,14 @@ class Operations:
                 actions += self._judge(one, name, i, loops) or self._done(one)
         return actions
 
-    def abort(self, names: Collection[str], reason: Reason, by: str) -> list[Action]:
-        """These instances cannot come up as asked, because of what happened to one of them."""
+    def abort(self, reason: Reason, names: Collection[str] | None = None, by: str | None = None) -> list[Action]:
+        """These instances cannot come up as asked, because of what happened to one of them; without names none can."""
         hit = [
             one
             for one in self.open.values()
-            if any(n in names and one.needs[n].want is not Want.DOWN for n in one.needs)
+            if any(need.want is not Want.DOWN and (names is None or n in names) for n, need in one.needs.items())
         ]
         return [self._end(one, OperationState.FAILED, reason, by) for one in hit]
-
-    def close(self, reason: Reason) -> list[Action]:
-        """Everything ends: no instance comes up any more."""
-        hit = [one for one in self.open.values() if any(need.want is not Want.DOWN for need in one.needs.values())]
-        return [self._end(one, OperationState.FAILED, reason) for one in hit]
 
     def _judge(self, one: OpenOperation, name: str, i: Instance | None, loops: Loops) -> list[Action]:
         verdict = judge(one.needs[name], i, loops)

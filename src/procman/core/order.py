@@ -24,9 +24,7 @@ else:
     policies = later(__name__, "procman.core.policies")
 
 STOP_LEAD = 2.0
-"""Seconds before the end of the whole stop at which all instances are asked to end, whatever they wait for; at half
-time, if that is under twice as long.
-"""
+"""Seconds before the end of the whole stop, at most half of it, at which all that still wait are asked to end."""
 
 
 # ---- up
@@ -136,9 +134,7 @@ def blockers(spec: ProcessSpec, world: World, grouped: groups.Groups | None) -> 
 
 
 def dependents(plan: Plan) -> dict[str, list[str]]:
-    """By type, the types that need it, and later members of its group; no entry where no type does. One pass over the
-    plan serves all that stop together.
-    """
+    """By type, the types that need it, and later members of its group. One pass over the plan serves a whole stop."""
     found: dict[str, list[str]] = {}
     for t, spec in plan.types.items():
         for one in spec.depends_on:

@@ -87,9 +87,7 @@ class Down(Struct, frozen=True, tag=True):
 
 
 class Waiting(Struct, frozen=True, tag=True):
-    """It is wanted, and started as soon as these types are in the state that it needs. `retry`: it ran before, and no person
-    has asked for its restart.
-    """
+    """It is started once these types are as it needs them. `retry`: it ran before, and nobody asked to restart it."""
 
     shown: ClassVar[str] = "waiting"
     on: tuple[str, ...]
@@ -252,7 +250,7 @@ class Instance(Struct, frozen=True, kw_only=True):
 
     @property
     def leader(self) -> Leader | None:
-        """The process that was started, also where it has ended and something of it is left."""
+        """The process that was started, even if it has ended and something of it is left."""
         phase = self.phase
         return phase.leader if isinstance(phase, WITH_LEADER) else None
 

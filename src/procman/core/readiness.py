@@ -84,7 +84,7 @@ def probed(i: Instance, event: Probed, now: float) -> Step:
             return _unhealthy(i, Unhealthy(leader, ready_at, 1, event.answer), now)
         case Unhealthy(leader, ready_at) if event.ok:
             i = enter(i, Ready(leader, ready_at), now)
-            return Step(i, (wording.is_healthy(i),), (BecameReady(i.name, i.generation),))
+            return Step(i, (wording.is_healthy(i),), (BecameReady(),))
         case Unhealthy(failed_checks=failed_checks) as phase if i.spec.health is not None:
             return _unhealthy(i, replace(phase, failed_checks=failed_checks + 1, answer=event.answer), now)
         case _:
@@ -129,7 +129,7 @@ def reported(i: Instance, event: Reported, now: float) -> Step:
             return Step(replace(i, phase=replace(phase, answer=event.fault)))
         case Unhealthy(leader, ready_at):
             i = enter(i, Ready(leader, ready_at), now)
-            return Step(i, (wording.is_healthy(i, logged=False),), (BecameReady(i.name, i.generation),))
+            return Step(i, (wording.is_healthy(i, logged=False),), (BecameReady(),))
         case _:
             return Step(i)
 
@@ -143,7 +143,7 @@ def _become_ready(i: Instance, phase: Starting, now: float) -> Step:
     health = i.spec.health
     if health is not None:
         actions.append(StartProbe(i.name, i.generation, health.probe, health.timeout, health.interval, health=True))
-    return Step(i, tuple(actions), (BecameReady(i.name, i.generation),))
+    return Step(i, tuple(actions), (BecameReady(),))
 
 
 def _unhealthy(i: Instance, phase: Unhealthy, now: float) -> Step:
@@ -165,6 +165,6 @@ def _end(i: Instance, reason: StopReason, why: Reason, now: float) -> Step:
     i = noted_death(counted(i, now), now)
     outcome, _ = restart.judge_failed_start(i.spec, 1, i.record.failures)
     step = stopping.begin(i, leader, stopping.StopCause(reason, why), now)
-    died = Died(i.name, outcome is Outcome.RETRY, reason is StopReason.NOT_READY)
+    died = Died(outcome is Outcome.RETRY, reason is StopReason.NOT_READY)
     published = wording.ended_for_its_state(i, why, retried=died.retried)
     return Step(step.instance, (published, *step.actions), (died,))

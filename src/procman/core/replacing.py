@@ -90,7 +90,7 @@ def _begin(formation: Replaceable, desired: Desired, old: ProcessSpec) -> Desire
 
 
 def _number_of_extra(formation: Replaceable, desired: Desired, type_name: str) -> int | None:
-    """The number of an extra instance; None where the type has none, none in rotation is replaced, or none is free."""
+    """The number of an extra instance; None if the type has none, none in rotation is replaced, or none is free."""
     spec, slots = formation.plan.types[type_name], formation.slots
     if spec.rolling is None or not spec.rolling.surge:
         return None
@@ -220,7 +220,7 @@ def abort(formation: Replaceable, rollout: Rollout, i: Instance, now: float) -> 
     formation.publish(Kind.ABORTED, wording.aborted_line(type_name, why, back=bool(touched)))
     names = {one.name for one in formation.slots.of(type_name)}
     reason = Reason(ReasonCode.ROLLED_BACK, f"rollout of {type_name} aborted: {why}")
-    formation.out += formation.operations.abort(names, reason, i.name)
+    formation.out += formation.operations.abort(reason, names, i.name)
 
 
 def _is_to_start(one: Instance, desired: Desired) -> bool:

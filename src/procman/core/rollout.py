@@ -118,7 +118,7 @@ class Rollouts:
         return on_trial and isinstance(i.phase, BACK)
 
     def trial_left(self, i: Instance, now: float) -> float | None:
-        """For how many seconds it must stay ready; None where it need not, or another one of its batch is not ready yet."""
+        """For how many seconds it must stay ready; None if it need not, or another one of its batch is not ready yet."""
         rollout = self.running.get(i.spec.type)
         if rollout is None or rollout.settled_at is None or not self.is_on_trial(i):
             return None
@@ -159,7 +159,7 @@ class Rollouts:
         return rollout
 
     def progress(self, type_name: str, desired: Desired, slots: list[Instance]) -> str | None:
-        """`2 of 4`: two of four have been replaced and are back in rotation. None where none is replaced."""
+        """`2 of 4`: two of four have been replaced and are back in rotation. None if none is replaced."""
         rollout = self.running.get(type_name)
         if rollout is None or not rollout.total:
             return None

@@ -24,7 +24,7 @@ MOST_PATTERNS = 50
 
 
 def refuse_type(name: str, types: Collection[str]) -> Refusal | None:
-    """The refusal of a name that is not a type; None where it is one."""
+    """The refusal of a name that is not a type; None if it is one."""
     return None if name in types else (f"cannot find a process type '{name}'", nearest(name, types))
 
 

@@ -6,6 +6,7 @@ Companions have slots here, too, which iteration over the formation leaves out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from msgspec import Struct
 
@@ -56,14 +57,17 @@ class Slots:
     @property
     def any_busy(self) -> bool:
         """Whether something of an instance exists or is about to, companions aside."""
-        return any(not is_companion(name) for name in self._busy)
+        return not all(map(is_companion, self._busy))
 
     def of(self, type_name: str) -> list[Instance]:
         return [i for i in self._by_type.get(type_name, ()) if i is not None]
 
     def any_alive(self, type_name: str) -> bool:
-        """Whether a leader of this type lives. Searched from the end, as in a stop of a thousand that ends last."""
-        for i in reversed(self._by_type.get(type_name, ())):  # noqa: SIM110  a generator is slower, at each end
+        """Whether a leader of this type lives. First and last are asked first: a scaling leaves the first, and in a stop of
+        a thousand the last ones end last.
+        """
+        slots = self._by_type.get(type_name, [])
+        for i in chain(slots[:1], reversed(slots)):  # noqa: SIM110  a generator is slower, at each end
             if i is not None and i.alive:
                 return True
         return False
@@ -132,7 +136,7 @@ class World(Struct, frozen=True):
         return [i for i in self.slots if self.desired.role(i.spec.type, i.index) is Role.REGULAR]
 
     def regular(self, type_name: str) -> list[Instance]:
-        """The same of one type."""
+        """The regular slots of one type."""
         numbers = self.desired.numbers(type_name)
         return [i for i in self.slots.of(type_name) if i.index in numbers]
 

@@ -15,9 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procman.core.desired import Desired
-from procman.core.events import Hold
 from procman.core.operations import OperationsState
 from procman.core.orphans import OrphansState
+from procman.core.requests import Hold
 from procman.core.restart import CrashWatch
 from procman.core.rollout import RolloutsState
 from procman.core.slots import SlotsState
@@ -40,7 +40,9 @@ class GroupsState(Struct, frozen=True):
 
 
 class TypeCounts(Struct, frozen=True, gc=False):
-    """Of a type, outlasting its slots: processes that were started, and how often each exit code was seen."""
+    """Counters of a type, which outlast its slots: how many processes were started, and how often each exit code was
+    seen.
+    """
 
     starts: int = 0
     exits: dict[int, int] = {}

@@ -56,7 +56,7 @@ class OnEnd(Enum):
     STAY = "stay"
     EXIT = "exit"
     EXIT_ON_FAILURE = "exit-on-failure"
-    """Only where an instance has failed, with its status."""
+    """Only if an instance has failed, with its status."""
 
 
 class Stdin(Enum):
@@ -111,7 +111,7 @@ class ProcessSpec(Struct, frozen=True, kw_only=True):
     """How every instance of one process type is run. `env` is the type's own layer of the environment, over the `base`
     of all types; variables of one instance (PORT, PS, PROCMAN_*) come on top.
 
-    `port` is the first instance's port, None where instances get none. `cwd` is absolute. With `tty` an instance has a
+    `port` is the first instance's port, None if instances get none. `cwd` is absolute. With `tty` an instance has a
     terminal of its own, which is also its input, and `stdin` is ignored. `words` are what `procman why` says of a companion.
     """
 
@@ -216,7 +216,7 @@ def room_of(plan: Plan, type_name: str) -> int:
 
 
 def refuse_count(plan: Plan, type_name: str, count: int) -> tuple[str, str] | None:
-    """Why a type cannot have that many instances, as (message, hint); None where it can."""
+    """Why a type cannot have that many instances, as (message, hint); None if it can."""
     spec = plan.types[type_name]
     if count < 0:
         return f"cannot run fewer than 0 instances of {type_name}", "a count is 0 or more"

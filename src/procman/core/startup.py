@@ -49,7 +49,7 @@ def end(
 
 
 def critical_path(state: StartupState, plan: Plan, counts: Mapping[str, int]) -> tuple[PathStep, ...]:
-    """From the first type to the last; empty where nothing has been reached."""
+    """From the first type to the last; empty if nothing has been reached."""
     ends = {
         name: at
         for name, moments in state.moments.items()

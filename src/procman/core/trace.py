@@ -1,6 +1,6 @@
 """The last events of a fleet with the state before them, to be written to a file and run again.
 
-Owns what a trace is and its format; knows no files. The format is JSON, an object a line: a header, the state, then the
+Owns what a trace is and its format; knows no files. The format is JSON, an object per line: a header, the state, then the
 events in order. Values of the environment are replaced by numbers, the same for the same value, as the core only
 compares them.
 """

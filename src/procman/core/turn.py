@@ -44,7 +44,7 @@ class Turn:
         return found if found.on else None
 
     def regroup(self, i: Instance, move: RegroupMove, terms: StopTerms) -> groups.Halt | None:
-        """The next step of an instance that is stopped with its group; None where it is to be started in its turn."""
+        """The next step of an instance that is stopped with its group; None if it is to be started in its turn."""
         if self._groups is None:
             return groups.left_behind(i)
         return self._groups.halt(i, move, terms, self._world)

@@ -285,7 +285,7 @@ def reason_of(i: Instance, now: float, *, crash_loop: bool) -> str | None:
 
 
 def waiting_line(instances: Sequence[Instance], now: float) -> str:
-    """`waiting for worker.1 (pid 4242, 8 s left)`; empty where no instance is waited for."""
+    """`waiting for worker.1 (pid 4242, 8 s left)`; empty if no instance is waited for."""
     waited = [(i, i.phase) for i in instances if isinstance(i.phase, Draining | Stopping | Clearing)]
     if not waited:
         return ""
@@ -298,7 +298,7 @@ def waiting_line(instances: Sequence[Instance], now: float) -> str:
 
 
 def ended_line(instances: Sequence[Instance]) -> str:
-    """`stopped: web.1 exit 0, worker.1 SIGTERM`; many are counted by type, or by how they ended. Empty where none ever ran."""
+    """`stopped: web.1 exit 0, worker.1 SIGTERM`; many are counted by type, or by how they ended. Empty if none ever ran."""
     ends = [(i, _end_shown(i)) for i in instances if i.record.last_exit is not None or i.unkillable]
     if not ends:
         return ""

@@ -131,7 +131,7 @@ class Requests:
         self._last = 0
 
     def read_again(self, plan: Plan, answer: ReloadAnswer) -> Plan | None:
-        """The plan of the present inputs; None where they have a fault, which is logged and answered."""
+        """The plan of the present inputs; None if they have a fault, which is logged and answered."""
         try:
             return self._load(plan)
         except ConfigError as error:

@@ -204,7 +204,7 @@ class Kernel:
         self.post(event)
 
     def operation(self, number: int) -> Operation | None:
-        """An operation's state; None where it does not exist, or no longer."""
+        """An operation's state; None if it does not exist, or no longer."""
         return self.fleet.operation(number)
 
     def why(self, name: str) -> tuple[str, ...]:
@@ -232,7 +232,7 @@ class Kernel:
     # ---- an upgrade
 
     def why_not(self) -> str:
-        """Why procman cannot be upgraded now; "" where it can."""
+        """Why procman cannot be upgraded now; "" if it can."""
         if self._faults.fallen_back:
             return AT_FAULT
         return "procman is stopping" if self.fleet.stopping or self.finished else ""

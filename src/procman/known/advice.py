@@ -123,7 +123,9 @@ def port_taken(port: int) -> str:
 
 
 def _alone(known: Known, port: int) -> list[AdviceRule]:
-    """No second instance where the port is not PORT. It would also count as ready at once: the first one answers there."""
+    """Advice against a second instance if the port is not PORT. It would also count as ready at once, as the first one
+    answers there.
+    """
     if any(rule.key == "max" for rule in known.program.rules):
         return []
     return [AdviceRule(key="max", value=1, why=port_taken(port), unless=("reuse-port", "reuse_port", "reuseport"))]
@@ -143,7 +145,7 @@ def _decided(key: str, written: frozenset[str]) -> bool:
 
 
 def _applies(rule: AdviceRule, known: Known) -> str | None:
-    """The word of `when` in the command ("" where the rule has none), None where the rule does not apply."""
+    """The word of `when` in the command ("" if the rule has none), None if the rule does not apply."""
     if any(_has(known, word) for word in rule.unless):
         return None
     if not rule.when:
@@ -158,7 +160,7 @@ def _has(known: Known, word: str) -> bool:
 
 
 def readiness(known: Known, listens: Listens) -> Value | None:
-    """The value of `ready`: `tcp` where the program listens on PORT, `{tcp: N}` on another port, None where unknown."""
+    """The value of `ready`: `tcp` where the program listens on PORT, `{tcp: N}` on another port, None if unknown."""
     if any(_has(known, word) for word in listens.unless):
         return None
     given = _given_port(known, listens.flags)

@@ -1,6 +1,7 @@
 """The table of known programs: the shape of programs.toml, and its reader. Knows no command line and no YAML.
 
-`python docs/generate.py` makes programs.json of programs.toml.
+People write programs.toml, of which `python docs/generate.py` makes programs.json: reading TOML would take a fifth of
+`procman check`.
 """
 
 from __future__ import annotations
@@ -86,22 +87,5 @@ class ProgramTable(Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def programs() -> tuple[KnownProgram, ...]:
     """Every known program, in the order of the file."""
-    with open(_beside("programs.json"), "rb") as stream:
+    with open(os.path.join(os.path.dirname(__file__), "programs.json"), "rb") as stream:
         return msgspec.json.decode(stream.read(), type=ProgramTable).program
-
-
-def source() -> ProgramTable:
-    """The table as people write it. Reading TOML would take a fifth of `procman check`, which therefore reads JSON."""
-    import tomllib  # noqa: PLC0415  only needed when the documentation is made
-
-    with open(_beside("programs.toml"), "rb") as stream:
-        return msgspec.convert(tomllib.load(stream), ProgramTable)
-
-
-def compiled() -> str:
-    """The content of programs.json."""
-    return msgspec.json.format(msgspec.json.encode(source()), indent=1).decode() + "\n"
-
-
-def _beside(name: str) -> str:
-    return os.path.join(os.path.dirname(__file__), name)

@@ -39,27 +39,20 @@ class Known(Struct, frozen=True, kw_only=True):
 
 
 def recognise(command: str) -> Known | None:
-    """The known program that the command runs, None where there is none."""
+    """The known program that the command runs, None if there is none."""
     return _search(command, 0)
 
 
 def fixed_port(command: str) -> str:
-    """The value that a command sets PORT to for what it runs at last, "" where it leaves it alone."""
-    try:
-        commands = split(command)
-    except ValueError:
-        return ""
-    port, kept = "", _set_before(commands)
-    for words, before in zip(commands, kept, strict=True):
+    """The value that a command sets PORT to for what it runs at last, "" if it leaves it alone."""
+    port, commands = "", split(command)
+    for words, before in zip(commands, _set_before(commands), strict=True):
         port = (before | unwrapped(words)[0]).get("PORT", port)
     return port
 
 
 def _search(command: str, depth: int) -> Known | None:
-    try:
-        commands = split(command)
-    except ValueError:  # a quotation mark is missing: the shell will report it
-        return None
+    commands = split(command)
     found = [
         known
         for words, before in zip(commands, _set_before(commands), strict=True)
@@ -99,13 +92,17 @@ def _values(words: tuple[str, ...]) -> dict[str, str]:
 
 
 def split(command: str) -> list[tuple[str, ...]]:
-    """The simple commands of a line, without redirections."""
+    """The simple commands of a line, without redirections; none if a quotation mark is missing, which the shell reports."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=_OPERATORS)
     lexer.whitespace_split = True
     lexer.commenters = ""
+    try:
+        tokens = list(lexer)
+    except ValueError:
+        return []
     commands: list[list[str]] = [[]]
     redirected = False
-    for token in lexer:
+    for token in tokens:
         if token in _JOINS:
             commands.append([])
         elif token[:1] in ("<", ">") and not token.strip(_OPERATORS):

@@ -53,12 +53,8 @@ def behind(command: str, scripts: Scripts) -> str:
 
 
 def _behind(command: str, scripts: Scripts) -> str:
-    """The script in place of its call, "" where the command calls none."""
-    try:
-        commands = split(command)
-    except ValueError:  # a quotation mark is missing: the shell will report it
-        return ""
-    folder = ""
+    """The script in place of its call, "" if the command calls none."""
+    folder, commands = "", split(command)
     if len(commands) == 2 and commands[0][:1] == ("cd",) and len(commands[0]) == 2:
         folder, commands = commands[0][1], commands[1:]
     if len(commands) != 1:

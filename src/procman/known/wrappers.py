@@ -87,7 +87,7 @@ def assignments(words: tuple[str, ...]) -> int:
 
 
 def inner(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The command that these words run in turn, empty where none is visible."""
+    """The command that these words run in turn, empty if none is visible."""
     name = basename(words[0])
     wrapper = WRAPPERS.get(name)
     if wrapper is not None:

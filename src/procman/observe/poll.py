@@ -23,7 +23,7 @@ TRIES = 3
 
 
 class Poll(NamedTuple):
-    """The result of a poll. The process trees are empty where procman's pids mean nothing here (another PID namespace)."""
+    """The result of a poll. The process trees are empty if procman's pids mean nothing here (another PID namespace)."""
 
     answer: Ps
     trees: Trees
@@ -45,7 +45,7 @@ class Poller:
         self.client.close()
 
     def poll(self) -> Poll:
-        """The current state. Raises NotRunningError where procman has ended since, else ProcmanError."""
+        """The current state. Raises NotRunningError if procman has ended since, else ProcmanError."""
         for _ in range(TRIES - 1):
             with contextlib.suppress(ClosedError):
                 return self._ask()

@@ -23,7 +23,7 @@ FIELDS = ["ppid", "cpu_times", "memory_info"]
 
 class ProcessUsage(Struct, frozen=True):
     """`cpu`: seconds of CPU time, including children that have ended and were waited for. `memory`: resident bytes.
-    `group` is the process group, 0 where unknown.
+    `group` is the process group, 0 if unknown.
     """
 
     parent: int
@@ -93,7 +93,7 @@ class Trees:
 
     def used_by(self, roots: Iterable[int]) -> tuple[float, int] | None:
         """Seconds of CPU time and resident bytes of these processes, the members of their groups, and all descendants;
-        None where none is left.
+        None if none is left.
 
         A member of a leader's group whose own parent has ended is no longer a descendant of the leader.
         """
@@ -120,7 +120,7 @@ class Meter:
         """Percent of one core since this run (name and generation) was polled last; the first time, over all of it.
 
         `cpu` and `uptime` are the present seconds. A part of the tree that has ended without being waited for takes its
-        CPU time with it, so the result is at least 0. None where no time has passed.
+        CPU time with it, so the result is at least 0. None if no time has passed.
         """
         cpu_before, uptime_before = self._before.get(run, (0.0, 0.0))
         self._before[run] = cpu, uptime

@@ -212,7 +212,7 @@ class ServedAttachment(ServedStream):
         return self.keyboard_changed or bool(self._changes) or self._at < self._slot.tape.end
 
     def pull(self, *, any_word: bool) -> bytes:
-        """In the order of what happened."""
+        """The next notifications, in the order of what happened."""
         if self._changes and self._changes[0][0] <= self._at:
             _, happened = self._changes.popleft()
             missed, self._missed_changes = self._missed_changes, 0

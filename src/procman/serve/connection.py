@@ -107,7 +107,7 @@ class Connection:
 
     @property
     def peer(self) -> int:
-        """The client's pid as this process sees it; 0 where unknown, or where the client has gone."""
+        """The client's pid as this process sees it; 0 if unknown, or if the client has gone."""
         try:
             return peer_of(self._socket)[0]
         except OSError:
@@ -236,7 +236,7 @@ class Connection:
                 stream.close()
 
     def _answer_next(self) -> bool:
-        """Answer the next request; False where none is complete."""
+        """Answer the next request; False if none is complete."""
         end = self._received.find(b"\n")
         if (end if end >= 0 else len(self._received)) >= MAX_REQUEST:
             self._refuse_long()

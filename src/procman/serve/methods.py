@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from procman import __version__
 from procman.control import methods
-from procman.control.codec import UNREADABLE, Code, Request, decode
+from procman.control.codec import UNREADABLE, Code, Request
 from procman.control.messages import (
     Accepted,
     AttachParams,
@@ -38,7 +38,9 @@ from procman.control.messages import (
 )
 from procman.control.methods import METHODS, Method
 from procman.core.actions import Refuse, Reply
-from procman.core.events import Hold, Released, Reported, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.events import Released, Reported
+from procman.core.requests import Hold, Restart, Scale, SendSignal, Shutdown, Stop
+from procman.core.select import Selector
 from procman.core.spec import is_companion
 from procman.core.view import FleetView
 from procman.errors import ConfigError, nearest
@@ -126,7 +128,7 @@ def parameters(request: Request) -> Struct | Failure:
         hint = nearest(request.method[:64], METHODS)
         return Failure(Code.METHOD_NOT_FOUND, f"cannot find the method '{request.method[:64]}'", hint)
     try:
-        params: Struct = decode(request.params, method.params)
+        params: Struct = msgspec.json.decode(request.params, type=method.params)
     except UNREADABLE as error:
         return Failure(Code.INVALID_PARAMS, f"cannot take these parameters of {request.method}: {error}")
     return params
@@ -265,7 +267,7 @@ def _reload(caller: Caller, _params: NoParams, answer: Answer) -> None:
 
 
 def _folder() -> str | None:
-    """The folder in which procman works: the root. None where it was removed."""
+    """The folder in which procman works: the root. None if it was removed."""
     try:
         return os.getcwd()
     except OSError:
@@ -295,6 +297,13 @@ def _accepted(caller: Caller, answer: Answer) -> Callable[[Reply | Refuse], None
 
 def _refused(refusal: Refuse) -> Failure:
     return Failure(Code.REFUSED, refusal.message, refusal.hint)
+
+
+def refuse_names(names: tuple[str, ...], view: FleetView, also: Iterable[str] = ()) -> Failure | None:
+    """The refusal of a name that matches nothing that runs, may run, or is among `also`; None where all match."""
+    known = dict.fromkeys([*(i.name for i in view.instances), *also])
+    refusal = Selector(names).refuse(view.formation, known) if names else None
+    return Failure(Code.REFUSED, *refusal) if refusal is not None else None
 
 
 def instance_of(word: str, view: FleetView, what: str) -> str | Failure:

@@ -1,7 +1,7 @@
 """The control socket: who may connect, how many, and who is sent what happens.
 
-Owns the connections. What a connection means is in `connection` and `methods`. No number of clients
-may stop procman, whatever they do: everything that they can fill has a limit.
+Owns the connections, and for how long a hold of stops outlasts its client. What a connection means is in `connection`
+and `methods`. No number of clients may stop procman, whatever they do: everything that they can fill has a limit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import os
 import resource
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,12 @@ from msgspec import Struct
 from procman.control.codec import Code, encode_error
 from procman.control.messages import AttachParams, EventsParams, LogsParams
 from procman.control.sockets import peer_of
+from procman.core.requests import Hold
 from procman.core.view import Change, Operation
 from procman.kernel.loop.reactor import Reactor
 from procman.later import later
-from procman.serve.accepting import Acceptor
 from procman.serve.connection import Connection, ConnectionLimits
-from procman.serve.holds import Holds
-from procman.serve.methods import Failure, StreamParams, instance_of
+from procman.serve.methods import MOST_HELD, Failure, StreamParams, instance_of, refuse_names
 from procman.serve.waits import Waits
 
 if TYPE_CHECKING:
@@ -51,13 +50,13 @@ class ServerState(Struct, frozen=True, rename={"published": "told"}):
 
 
 class Server:
-    """Serves the control protocol in the reactor's thread."""
+    """Serves the control protocol in the reactor's thread. `freed` is called after each end of a connection."""
 
     def __init__(
         self,
         reactor: Reactor,
-        listeners: Iterable[socket.socket],
         kernel: Kernel,
+        freed: Callable[[], None],
         limits: ConnectionLimits | None = None,
     ) -> None:
         self.reactor = reactor
@@ -71,8 +70,8 @@ class Server:
         self._published = 0
         self._sends_soon = False  # changes that wait
         self._recent: deque[tuple[float, Change]] = deque(maxlen=RECENT)
-        self._holds = Holds(reactor, kernel, self.limits.returns, self._held)
-        self.acceptor = Acceptor(reactor, listeners, self._admit)
+        self._returning: dict[str, float] = {}  # who has gone and holds stops, and until when
+        self._freed = freed
         kernel.history.listeners.append(self._on_append)
 
     def publish(self, time: float, change: Change) -> None:
@@ -111,30 +110,17 @@ class Server:
         for connection in tuple(self._connections):
             connection.upgrade()
 
-    def stop_listening(self) -> None:
-        """Accept no more clients. Call this before the listener is closed."""
-        self.acceptor.stop()
-
     def close(self) -> None:
         """Procman ends: send to the streams what their readers accept at once, and close everything."""
-        self.stop_listening()
         self.waits.judge()  # the last instance's end was procman's as well
         self.kernel.history.listeners.remove(self._on_append)
         for connection in tuple(self._connections):
             connection.finish()
-        self.acceptor.close()
 
     # ---- who connects
 
-    def listen(self, listener: socket.socket) -> None:
-        """Serve clients of this socket, too."""
-        self.acceptor.add(listener)
-
-    def replace(self, before: socket.socket, listener: socket.socket) -> None:
-        """Listen on a new socket in place of `before`, which no client can find any more."""
-        self.acceptor.replace(before, listener)
-
-    def _admit(self, connected: socket.socket) -> None:
+    def admit(self, connected: socket.socket) -> None:
+        """Serve this client, or refuse it."""
         if not _is_trusted(connected):
             connected.close()
         elif len(self._connections) >= self._most():
@@ -162,11 +148,29 @@ class Server:
         """A connection has ended: its descriptor is free for the next client."""
         self._connections.pop(connection, None)
         self._streaming.pop(connection, None)
-        self._holds.leave(connection.holders)
-        self.acceptor.listen_again()
+        self._leave(connection.holders)
+        self._freed()
 
-    def _held(self) -> set[str]:
-        return {by for connection in self._connections for by in connection.holders}
+    def _leave(self, names: set[str]) -> None:
+        """A client that has gone holds stops for a while yet: a killed companion comes back and continues them."""
+        now = monotonic()
+        for by in names:
+            stays = by in self._returning or len(self._returning) < MOST_HELD
+            self._returning[by] = now + self.limits.returns if stays else now
+        if names:
+            self.reactor.call_at(now, self._let_go)  # not at once: the core may be in the middle of an event
+            self.reactor.call_at(now + self.limits.returns, self._let_go)
+
+    def _let_go(self) -> None:
+        """A client that has not come back holds no stop any more; an instance whose stop was held is stopped at its own
+        deadline at the latest.
+        """
+        now = monotonic()
+        held = {by for connection in self._connections for by in connection.holders}
+        for by in [by for by, until in self._returning.items() if until <= now]:
+            del self._returning[by]
+            if by not in held:
+                self.kernel.command(Hold(by, (), 0.0), lambda _reply: None)
 
     def relieve(self) -> None:
         """If all connections together hold too much, close those that hold most and do not read."""
@@ -213,7 +217,7 @@ class Server:
         if sum(stream.kept_bytes for stream in opened if isinstance(stream, streams.LogsStream)) > self.limits.kept:
             text = "cannot show kept output now: other readers of logs have too much of it unread"
             return Failure(Code.REFUSED, text, "try later")
-        refusal = streams.refuse_names(params.names, self.kernel.view(), history) if params.names else None
+        refusal = refuse_names(params.names, self.kernel.view(), history.names()) if params.names else None
         return refusal or streams.LogsStream(next(self._numbers), history, params)
 
     def _on_append(self, name: str) -> None:

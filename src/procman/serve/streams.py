@@ -14,13 +14,13 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from procman.control.codec import Code, encode_notification
+from procman.control.codec import encode_notification
 from procman.control.first_version import in_first_words
 from procman.control.messages import Happened, InputParams, LogsParams, Output, ResizeParams, StreamStarted
 from procman.core.select import Selector
-from procman.core.view import Change, FleetView
+from procman.core.view import Change
 from procman.kernel.output.history import History, HistoryEntry
-from procman.serve.methods import NOT_ATTACHED, Failure
+from procman.serve.methods import NOT_ATTACHED
 
 PIECE = 64 * 1024
 """Bytes of one instance's output that are sent before it is the turn of another."""
@@ -49,7 +49,7 @@ class ServedStream(ABC):
 
     @abstractmethod
     def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, with later kinds of events under their own name or not; empty where all have been
+        """The next notifications, with later kinds of events under their own name or not; empty if all have been
         sent.
         """
 
@@ -94,7 +94,7 @@ class LogsStream(ServedStream):
             self._dirty = dict.fromkeys(name for name in names if history.end(name) != self._cursors.get(name, 0))
 
     def started(self) -> StreamStarted:
-        """With the offset at which each instance starts here."""
+        """The answer that opens the stream, with the offset at which each instance starts here."""
         begins = {entry.name: entry.after - len(entry.data) for entry in reversed(self._kept)}
         return StreamStarted(self.number, after=self._cursors | begins if self.endless else {})
 
@@ -170,7 +170,7 @@ class EventsStream(ServedStream):
         return bool(self._queue)
 
     def pull(self, *, any_word: bool) -> bytes:
-        """The next notifications, later kinds of events under their own name or not; empty where there are none."""
+        """The next notifications, later kinds of events under their own name or not; empty if there are none."""
         piece = bytearray()
         while self._queue and len(piece) < PIECE:
             time, change = self._queue.popleft()
@@ -179,10 +179,3 @@ class EventsStream(ServedStream):
             change = change if any_word else in_first_words(change)
             piece += encode_notification("event", Happened(self.number, time, change, missed, self._before))
         return bytes(piece)
-
-
-def refuse_names(names: tuple[str, ...], view: FleetView, history: History) -> Failure | None:
-    """The refusal of a name that matches nothing that runs, may run, or has written; None where all match."""
-    written = dict.fromkeys([i.name for i in view.instances] + history.names())
-    refusal = Selector(names).refuse(view.formation, written)
-    return Failure(Code.REFUSED, *refusal) if refusal is not None else None

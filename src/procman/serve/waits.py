@@ -15,10 +15,9 @@ from msgspec import Struct
 from procman.control.codec import Code
 from procman.control.conditions import PENDING, Condition, OperationCondition
 from procman.control.messages import Waited, WaitParams
-from procman.core.select import Selector
 from procman.core.view import FleetView
 from procman.kernel.loop.reactor import Reactor
-from procman.serve.methods import Answer, Failure
+from procman.serve.methods import Answer, Failure, refuse_names
 
 if TYPE_CHECKING:
     from procman.kernel.kernel import Kernel
@@ -74,10 +73,7 @@ class Waits:
             if self._kernel.operation(params.operation) is None:
                 return Failure(Code.REFUSED, f"cannot find the operation {params.operation}", "see `procman ps`")
             return OperationCondition(lambda: self._kernel.operation(params.operation))
-        refusal = (
-            Selector(params.names).refuse(view.formation, [i.name for i in view.instances]) if params.names else None
-        )
-        return Condition(params.names, params.until, view) if refusal is None else Failure(Code.REFUSED, *refusal)
+        return refuse_names(params.names, view) or Condition(params.names, params.until, view)
 
     def leave(self, owner: object) -> None:
         """Drop the waits of this owner."""

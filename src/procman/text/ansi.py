@@ -124,7 +124,7 @@ class SharedView:
         return visible(raw, color=False)
 
     def prompt(self, partial: bytes) -> bytes:
-        """An unfinished line that the program seems to leave like that (a prompt), as a complete line; nothing where
+        """An unfinished line that the program seems to leave like that (a prompt), as a complete line; nothing if
         part of it has been shown.
 
         Only one part is shown, as slow dots would become a line each otherwise. A line that is redrawn (a progress bar)

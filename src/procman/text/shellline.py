@@ -55,7 +55,7 @@ def with_exec(command: str) -> str:
 
 @lru_cache(maxsize=2048)
 def program_of(command: str) -> tuple[int, str] | None:
-    """Where the program of a line starts, and its name; None where the line needs its shell.
+    """Where the program of a line starts, and its name; None if the line needs its shell.
 
     A line needs its shell for operators, several lines, builtins and keywords, for a program whose name is that of a
     variable, and where an assignment before the program is used in the same line: shells differ in when it takes
@@ -127,7 +127,7 @@ class _CommandLine:
         return (assignment[1] if assignment else None), literal
 
     def _part(self) -> str | None:
-        """The next piece of a word; None where the shell replaces it."""
+        """The next piece of a word; None if the shell replaces it."""
         text, at = self._text, self._at
         match text[at]:
             case "'":

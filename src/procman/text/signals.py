@@ -16,12 +16,12 @@ def signal_name(number: int) -> str:
 
 
 def signal_number(name: str) -> int:
-    """9 for `KILL` and for `9`: the inverse of `signal_name`. Raises KeyError where this system has no such signal."""
+    """9 for `KILL` and for `9`: the inverse of `signal_name`. Raises KeyError if this system has no such signal."""
     return int(name) if name.isdecimal() else KNOWN[name]
 
 
 def read_signal(word: str) -> str | None:
-    """`TERM` for what people write: `TERM`, `SIGTERM`, `term` or `15`. None where this system has no such signal."""
+    """`TERM` for what people write: `TERM`, `SIGTERM`, `term` or `15`. None if this system has no such signal."""
     if word.isascii() and word.isdecimal():
         return _NAMES.get(int(word)) if len(word) <= 3 else None
     name = word.upper().removeprefix("SIG")

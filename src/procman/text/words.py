@@ -27,10 +27,10 @@ def times(count: int) -> str:
 
 
 def type_of(instance: str) -> str:
-    """The type in the name of an instance: `web` for `web.1`; "" where the name has none, such as `system`."""
+    """The type in the name of an instance: `web` for `web.1`; "" if the name has none, such as `system`."""
     return instance.rpartition(".")[0]
 
 
 def index_of(instance: str) -> int:
-    """The number in the name of an instance: 1 for `web.1`. Raises ValueError where there is none."""
+    """The number in the name of an instance: 1 for `web.1`. Raises ValueError if there is none."""
     return int(instance.rpartition(".")[2])

@@ -25,7 +25,7 @@ LEAVE_SCREEN = b"\x1b[?1049l"
 """Leave the alternate screen, with the cursor where it was (xterm's 1049). Harmful where the normal screen is shown."""
 
 LEAVE_SCREEN_BLINDLY = b"\x1b[?47l"
-"""The same where it is unknown which screen is shown: the cursor does not move."""
+"""The same if it is unknown which screen is shown: it does not move the cursor."""
 
 USUAL_KEYS = b"\x1b[<9u\x1b[>4m\x1b[0m"
 """Reset keys after a program that changed how they are sent (kitty's protocol, xterm's modifyOtherKeys). Only sent

@@ -102,7 +102,7 @@ class AttachSession:
         return self._ending
 
     def _upgraded(self) -> AttachEnd:
-        """Attach again after an upgrade. A person sees which keys are missing. Raises RefusedError where input from a
+        """Attach again after an upgrade. A person sees which keys are missing. Raises RefusedError if input from a
         pipe was lost.
         """
         if not self._way.person and not self._typed.empty:

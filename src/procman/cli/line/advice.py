@@ -58,7 +58,7 @@ _ODD_CHANGE = r"(?P<name>[\w-]+?)(?P<sign>:=?|==|=\+|=-|\+=|-=|\*|=?x)(?P<count>
 
 
 def of_unknown_verb(words: Sequence[str], types: Collection[str] = ()) -> str:
-    """The hint for an unknown verb; "" where there is none. `types` are those of the Procfile, if they are known."""
+    """The hint for an unknown verb; "" if there is none. `types` are those of the Procfile, if they are known."""
     verb, rest = words[0].lower(), [word for word in words[1:] if word not in FOLLOW]
     if verb in TOOLS:
         return of_unknown_verb(rest, types) or f"the verbs follow `procman` itself: `procman {' '.join(rest) or 'ps'}`"
@@ -83,7 +83,7 @@ def of_unknown_verb(words: Sequence[str], types: Collection[str] = ()) -> str:
 
 
 def _names(verb: str, words: Sequence[str]) -> list[str]:
-    """The names among the words after an unknown verb, as procman writes them; none where they may be values of options."""
+    """The names among the words after an unknown verb, as procman writes them; none if they may be values of options."""
     words = [word for word in words if word not in HARMLESS and not re.fullmatch(r"-\d+", word)]
     if any(word.startswith("-") for word in words):
         return []
@@ -125,7 +125,7 @@ def _rewritten(verb: str, rest: Sequence[str]) -> str:
 
 
 def of_misspelt_verb(words: Sequence[str], verbs: Iterable[str]) -> str:
-    """The hint for a verb with a typing error, ours or another tool's; "" where nothing is similar."""
+    """The hint for a verb with a typing error, ours or another tool's; "" if nothing is similar."""
     word = words[0].lower()
     if _PROCFILE.match(word):
         return f"`procman start -f {words[0]}` runs what it says"
@@ -147,7 +147,7 @@ def _similar(word: str, other: str) -> bool:
 
 
 def of_unknown_option(verb: str, option: str) -> str:
-    """The hint for an unknown option of a verb; "" where there is none."""
+    """The hint for an unknown option of a verb; "" if there is none."""
     return OPTIONS.get(verb, {}).get(option, "")
 
 
@@ -165,7 +165,7 @@ def of_early_option(words: Sequence[str], verbs: Iterable[str]) -> str:
 
 
 def of_refused(words: Sequence[str], message: str, verbs: Collection[str] = ()) -> Advice | None:
-    """The advice for a command line that was refused with this message; None where there is nothing better to say."""
+    """The advice for a command line that was refused with this message; None if there is nothing better to say."""
     verb, *rest = words or ("",)
     plain = [word for word in rest if not word.startswith("-")]
     match verb:
@@ -273,7 +273,7 @@ def _named_variable(message: str, words: Sequence[str]) -> str:
 
 
 def _meant_counts(words: Sequence[str]) -> str:
-    """The words of `scale` as procman takes them; "" where they are right as they are, or nothing is similar."""
+    """The words of `scale` as procman takes them; "" if they are right as they are, or nothing is similar."""
     plain, counts = [word for word in words if not _is_option(word)], _counts(words)
     return _meant_changes(counts) or (" ".join(counts) if counts != plain else "")
 
@@ -298,7 +298,7 @@ def _named(message: str, words: Iterable[str]) -> str:
 
 
 def _meant_changes(words: Sequence[str]) -> str | None:
-    """`web 3 worker:2` as `web=3 worker=2`, `web` as `web=N`; None where all words are understood as they are, or none
+    """`web 3 worker:2` as `web=3 worker=2`, `web` as `web=N`; None if all words are understood as they are, or none
     is.
     """
     meant: list[str] = []

@@ -46,7 +46,7 @@ def complete_signals(_context: click.Context, _parameter: click.Parameter, incom
 
 
 def running(context: click.Context) -> FleetView | None:
-    """The `ps` of the procman that this command line talks to; None where none answers."""
+    """The `ps` of the procman that this command line talks to; None if none answers."""
     from procman.cli.target import TargetOptions  # noqa: PLC0415  start completes without a client
     from procman.control.client import Client  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def running(context: click.Context) -> FleetView | None:
 
 
 def procfile_types(context: click.Context) -> list[str]:
-    """The types in the Procfile of this command line; none where it cannot be read."""
+    """The types in the Procfile of this command line; none if it cannot be read."""
     from procman.config.procfile import parse_procfile  # noqa: PLC0415  only where a shell asks
     from procman.config.source import read  # noqa: PLC0415
 

@@ -37,7 +37,7 @@ class _NotPlainError(Exception):
 
 
 def read(args: Sequence[str], environ: Iterable[str]) -> StartOptions | None:
-    """The options of `start`, as click would read them; None where the line is left to click. `args` are the words
+    """The options of `start`, as click would read them; None if the line is left to click. `args` are the words
     after `procman start`; `environ` has the names of all variables.
     """
     if any(name.startswith(VARIABLES) or name == NAME_VARIABLE for name in environ):

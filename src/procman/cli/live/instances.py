@@ -48,7 +48,7 @@ class Instances(DataTable[Text]):
     ]
 
     class Chosen(Message):
-        """Another instance is chosen; None where there is none."""
+        """Another instance is chosen; None if there is none."""
 
         def __init__(self, row: Row | None) -> None:
             super().__init__()

@@ -48,7 +48,7 @@ def table(types: Mapping[str, TypeStatus], now: float, undecided: Sequence[str] 
 
 
 def decided(name: str, status: TypeStatus, now: float) -> str:
-    """`web 2 -> 5: queue default asks for 5: 60 at 12 an instance (up); next poll in 12 s`."""
+    """`web 2 -> 5: queue default asks for 5: 60 at 12 per instance (up); next poll in 12 s`."""
     decision = status.decided.decision
     left = min(status.at + decision.next_in - now, decision.next_in)  # the clock may have been set back
     following = f"next poll in {duration(left)}" if left >= 0 else f"polled {duration(now - status.at)} ago"
@@ -56,7 +56,7 @@ def decided(name: str, status: TypeStatus, now: float) -> str:
 
 
 def in_words(name: str, decision: Decision) -> str:
-    """`web 2 -> 5: queue default asks for 5: 60 at 12 an instance (up)`."""
+    """`web 2 -> 5: queue default asks for 5: 60 at 12 per instance (up)`."""
     change = f"{decision.before} -> {decision.count}" if decision.changes else f"stays at {decision.count}"
     plain = decision.because in (Because.STEADY, Because.PAUSED)  # the text begins with it
     why = "" if plain else f" ({decision.because.value})"

@@ -35,7 +35,7 @@ LOSES_SOCKETS = ("npm", "npx", "yarn", "pnpm")
 
 
 def explanation(plan: Plan) -> list[str]:
-    """The explanation; empty where all types start at once, are ready after a second, and keep their counts."""
+    """The explanation; empty if all types start at once, are ready after a second, and keep their counts."""
     if not (plan.groups or any(map(_needs_explanation, plan.types.values()))):
         return _listed({FOLLOWS: _demand(plan)})
     sections: dict[str, list[tuple[str, ...]]] = {

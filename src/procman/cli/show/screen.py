@@ -22,7 +22,7 @@ def can_redraw() -> bool:
 
 
 def width() -> int | None:
-    """Columns of the terminal at standard output; None where it is not a terminal, or its size is unknown."""
+    """Columns of the terminal at standard output; None if it is not a terminal, or its size is unknown."""
     try:
         return os.get_terminal_size(1).columns or None
     except OSError:

@@ -53,7 +53,7 @@ def _folders(folder: str, depth: int) -> Iterator[str]:
 
 
 def _package(folder: str) -> dict[str, Any]:
-    """A package.json, empty where it is absent or invalid: advice needs no error."""
+    """A package.json, empty if it is absent or invalid: advice needs no error."""
     data = read(os.path.join(folder, "package.json"), "package.json")
     try:
         package = {} if isinstance(data, Fault) else json.loads(data)

@@ -83,7 +83,7 @@ def _show(status: AutoscaleStatus, known: list[str], names: tuple[str, ...], *, 
 
 
 def _replay(store: AutoscaleStore, names: tuple[str, ...]) -> int:
-    """Repeat the decisions, the oldest first; returns 1 where one comes out differently."""
+    """Repeat the decisions, the oldest first; returns 1 if one comes out differently."""
     code = 0
     for at, decided in store.decisions():
         if names and decided.type not in names:

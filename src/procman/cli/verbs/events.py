@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object a line.")
+@click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object per line.")
 @client_options
 def events(target: TargetOptions, *, json: bool) -> None:
     """Show every change (started, ready, ended, scaled …) as it happens, until procman ends or you press Ctrl-C.

@@ -238,7 +238,7 @@ def _shown(made: ProcessType) -> str:
 
 
 def _put(folder: str, files: dict[str, str]) -> None:
-    """Write all files that have a text, or none. Raises RefusedError where one of them exists."""
+    """Write all files that have a text, or none. Raises RefusedError if one of them exists."""
     files = {name: text for name, text in files.items() if text}
     taken = [name for name in files if os.path.lexists(os.path.join(folder, name))]
     if taken:

@@ -39,7 +39,7 @@ MAX_LINES = 1_000_000_000
     help="Also show new output, until procman ends or you press Ctrl-C.",
 )
 @click.option("-n", "--lines", type=click.IntRange(min=0), metavar="N", show_envvar=True, help="Only the last N lines.")
-@click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object a line.")
+@click.option("--json", is_flag=True, show_envvar=True, help="Print one JSON object per line.")
 @client_options
 def logs(target: TargetOptions, names: tuple[str, ...], lines: int | None, *, follow: bool, json: bool) -> None:
     """Show what instances wrote, as the terminal of `procman start` does: all of them, or by type, name or pattern.

@@ -40,7 +40,7 @@ def ps(target: TargetOptions, names: tuple[str, ...], interval: float, **flags: 
     no procman runs here.
 
     With --watch the table is refreshed in place on a terminal; elsewhere one table follows the other, with --json one
-    object a line. CPU is then the average since the last table. It continues after an upgrade of procman, and ends with
+    object per line. CPU is then the average since the last table. It continues after an upgrade of procman, and ends with
     3 when procman has ended.
 
     \b

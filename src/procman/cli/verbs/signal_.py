@@ -86,7 +86,7 @@ def _shell(pid: int) -> str:
 
 
 def _send(pid: int, name: str) -> None:
-    """Send the signal to procman itself, by its pid as this process sees it: 0 where procman is in another container."""
+    """Send the signal to procman itself, by its pid as this process sees it: 0 if procman is in another container."""
     if not pid:
         raise RefusedError(f"cannot send {name}: procman is in another PID namespace", "type this inside its container")
     try:

@@ -89,7 +89,7 @@ def wait(target: TargetOptions, names: tuple[str, ...], until: str, timeout: flo
 
 
 def _connect(target: TargetOptions, deadline: float) -> Client:
-    """Connect to a procman that may be started until then. Raises NotRunningError where none is."""
+    """Connect to a procman that may be started until then. Raises NotRunningError if none is."""
     while True:
         try:
             return target.connect()

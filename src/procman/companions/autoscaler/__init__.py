@@ -36,7 +36,7 @@ class AutoscalerSettings(Struct, frozen=True):
 
 
 def settings(plan: Plan) -> AutoscalerSettings | None:
-    """The settings of the types that have the section; None where none has."""
+    """The settings of the types that have the section; None if none has."""
     types = {}
     for name, value in plan.sections.get("autoscale", {}).items():
         section = settings_of(msgspec.convert(value, str | Autoscale))

@@ -32,8 +32,8 @@ KINDS = {
 
 
 def scaled(settings: Autoscale, environ: dict[str, str]) -> ScaledType:
-    """For settings that `faults_of` has accepted. `environ` is the environment of the type's instances. Raises
-    ConfigError for what cannot be used all the same.
+    """The type to scale, for settings that `faults_of` has accepted. `environ` is the environment of the type's
+    instances. Raises ConfigError for what cannot be used all the same.
     """
     try:
         settings = with_variables(settings, environ)
@@ -50,10 +50,7 @@ def scaled(settings: Autoscale, environ: dict[str, str]) -> ScaledType:
         return ScaledType(rule, readers, lambda _now: None, samplers)
     with needing("follow the schedule"):
         from procman.companions.autoscaler import calendar  # noqa: PLC0415  an extra, only needed with a schedule
-    faults = calendar.check_schedule(settings.schedule)
-    if faults:
-        number, what = faults[0]
-        raise ConfigError(f"cannot follow the schedule: schedule[{number}]: {what}")
+    calendar.check_schedule(settings.schedule)
     return ScaledType(rule, readers, partial(calendar.window_at, settings.schedule), samplers)
 
 

@@ -16,6 +16,7 @@ from cronsim import CronSim, CronSimError
 from msgspec import UNSET
 
 from procman.core.demand import Bounds
+from procman.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
     from procman.core.autoscale_settings import Schedule
 
 
-def check_schedule(schedule: Sequence[Schedule]) -> list[tuple[int, str]]:
-    """Entries that cannot be used, by number, and why."""
-    faults = []
+def check_schedule(schedule: Sequence[Schedule]) -> None:
+    """Raises ConfigError for the first entry that cannot be used."""
     for number, entry in enumerate(schedule):
+        start = f"cannot follow the schedule: schedule[{number}]: cannot"
         try:
             _last(entry, datetime(2000, 1, 1, tzinfo=_zone(entry)))
         except (CronSimError, StopIteration) as error:
-            faults.append((number, f"cannot use {entry.cron!r}: {str(error).lower() or 'it names no time'}"))
+            reason = str(error).lower() or "it names no time"
+            raise ConfigError(f"{start} use {entry.cron!r}: {reason}") from None
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            faults.append((number, f"cannot find the timezone {entry.timezone!r}"))
-    return faults
+            raise ConfigError(f"{start} find the timezone {entry.timezone!r}") from None
 
 
 def window_at(schedule: Sequence[Schedule], now: datetime) -> Bounds | None:

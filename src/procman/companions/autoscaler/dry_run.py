@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def decide_once(plan: Plan, socket: str, apart: float) -> AutoscaleStatus:
-    """Read twice, with this many seconds between, and decide. Raises ProcmanError where procman cannot be reached or
+    """Read twice, with this many seconds between, and decide. Raises ProcmanError if procman cannot be reached or
     the settings of a metric cannot be used.
     """
     found = settings(plan)

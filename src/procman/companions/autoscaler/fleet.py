@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.companions.program import report
+from procman.companions.program import LONGEST_REASON, report
 from procman.core.demand import ReplicaState
 from procman.observe.poll import Poller
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from procman.observe.processes import Trees
 
 WHO = "@autoscale"
-
-MOST = 256
-"""Most characters of a reason that procman accepts."""
 
 _STATES = {
     "ready": ReplicaState.READY,
@@ -39,7 +36,7 @@ later version.
 
 
 class InstanceSeen(Struct, frozen=True, kw_only=True):
-    """One instance. `cpu`: seconds of CPU time of its whole tree so far, `memory`: bytes of it; None where unknown."""
+    """One instance. `cpu`: seconds of CPU time of its whole tree so far, `memory`: bytes of it; None if unknown."""
 
     name: str
     generation: int
@@ -82,11 +79,11 @@ class ScalableFleet:
         }
 
     def count_of(self, type_name: str) -> int | None:
-        """The wanted count of a type now, without a poll; None where there is no such type."""
+        """The wanted count of a type now, without a poll; None if there is no such type."""
         return self._poller.client.scale().formation.get(type_name)
 
     def scale(self, type_name: str, count: int, why: str) -> None:
-        self._poller.client.scale({type_name: count}, why=f"{WHO}: {why}"[:MOST], force=True)
+        self._poller.client.scale({type_name: count}, why=f"{WHO}: {why}"[:LONGEST_REASON], force=True)
 
     def report(self, fault: str) -> None:
         """Report what is wrong at present ("": nothing), to be shown by `ps --companions`."""

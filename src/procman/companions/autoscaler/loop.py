@@ -253,7 +253,7 @@ class Autoscaler:
         )
 
     def _carry_out(self, decided: Decided) -> bool:
-        """Scale, and publish the decision. False where the count did not change although it should.
+        """Scale, and publish the decision. False if the count did not change although it should.
 
         Of several decisions in a row that change nothing for the same reason the first is published; the others are in
         the status.
@@ -296,7 +296,7 @@ class Autoscaler:
 
 
 def _usual_size(seen: TypeSeen) -> int | None:
-    """Bytes of memory that a ready instance of a type has on average; None where that is unknown."""
+    """Bytes of memory that a ready instance of a type has on average; None if that is unknown."""
     sizes = [i.memory for i in seen.instances if i.memory and i.state is ReplicaState.READY]
     return sum(sizes) // len(sizes) if sizes else None
 

@@ -19,7 +19,7 @@ CGROUP = "/sys/fs/cgroup"
 
 
 def free_memory(meminfo: str = MEMINFO, cgroup: str = CGROUP) -> int | None:
-    """Bytes that new processes can use: those of the machine, or the rest of the cgroup's limit; None where unknown."""
+    """Bytes that new processes can use: those of the machine, or the rest of the cgroup's limit; None if unknown."""
     known = [free for free in (_available(meminfo), _left_of_limit(cgroup)) if free is not None]
     return min(known, default=None)
 
@@ -44,7 +44,7 @@ def own_cgroup(listing: str = "/proc/self/cgroup", root: str = CGROUP) -> str:
 
 
 def _first(path: str, pattern: str) -> str | None:
-    """What a file of the system says; None where there is no such file (not Linux), or no such line (no limit)."""
+    """What a file of the system says; None if there is no such file (not Linux), or no such line (no limit)."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             found = re.search(pattern, file.read(), re.MULTILINE)

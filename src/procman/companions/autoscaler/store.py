@@ -172,7 +172,7 @@ class AutoscaleStore:
 
 @contextmanager
 def _reading(path: str, otherwise: str) -> Iterator[None]:
-    """Raises ProcmanError where the file cannot be read; `otherwise` is the hint where it holds something else."""
+    """Raises ProcmanError if the file cannot be read; `otherwise` is the hint where it holds something else."""
     try:
         yield
     except OSError as error:
@@ -190,7 +190,7 @@ def _writing(path: str) -> Iterator[None]:
 
 
 def _whole_lines(path: str) -> list[bytes]:
-    """The lines of the file without one that a kill has cut; none where there is no file."""
+    """The lines of the file without one that a kill has cut; none if there is no file."""
     with suppress(FileNotFoundError), open(path, "rb") as file:
         return [line for line in file if line.endswith(b"\n")]
     return []

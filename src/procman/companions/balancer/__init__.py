@@ -25,7 +25,7 @@ class BalancerSettings(Struct, frozen=True):
 
 
 def settings(plan: Plan) -> BalancerSettings | None:
-    """The settings of the types that have the section; None where none has."""
+    """The settings of the types that have the section; None if none has."""
     sections = plan.sections.get("balancer", {})
     types = {name: settings_of(msgspec.convert(value, str | Balancer)) for name, value in sections.items()}
     return BalancerSettings(types) if types else None

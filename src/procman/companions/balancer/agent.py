@@ -50,14 +50,16 @@ class AgentTarget:
     def step(self, instances: Sequence[BalancedInstance], now: float) -> StepResult:
         """Start to listen at the first step: an earlier answer to a server would always be that its instance is down."""
         del now
-        if self._server is None:
-            try:
-                self._server = _AgentServer(self._place, _Handler)
-            except OSError as error:
-                where = "{}:{}".format(*self._place)
-                return StepResult(fault=f"cannot listen on {where} for agent checks: {error.strerror or error}")
-            threading.Thread(target=self._server.serve_forever, name="agent", daemon=True).start()
+        if self._server is not None:
+            self._server.instances = tuple(instances)
+            return StepResult()
+        try:
+            self._server = _AgentServer(self._place, _Handler)
+        except OSError as error:
+            where = "{}:{}".format(*self._place)
+            return StepResult(fault=f"cannot listen on {where} for agent checks: {error.strerror or error}")
         self._server.instances = tuple(instances)
+        threading.Thread(target=self._server.serve_forever, name="agent", daemon=True).start()
         return StepResult()
 
 

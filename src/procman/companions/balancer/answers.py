@@ -91,7 +91,7 @@ _DONE = re.compile(
 
 
 class BackendServer(Struct, frozen=True, kw_only=True):
-    """One server of a backend as HAProxy has it. `used`: connections in use, None where they were not requested."""
+    """One server of a backend as HAProxy has it. `used`: connections in use, None if they were not requested."""
 
     backend: str
     name: str

@@ -37,9 +37,10 @@ def target_of(type_name: str, settings: Balancer) -> BalancerTarget:
         type=type_name,
         prefix=_given(haproxy.slots) or type_name,
         options=haproxy.options,
+        file=_given(haproxy.file),
+        section=haproxy.section,
     )
-    runtime = Runtime(_given(haproxy.socket))
-    return HaproxyBackend(backend, runtime, settings.drain, file=_given(haproxy.file), section=haproxy.section)
+    return HaproxyBackend(backend, Runtime(_given(haproxy.socket)), settings.drain)
 
 
 def _given(text: str | UnsetType) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from procman.companions.program import report
+from procman.companions.program import TRIES, report
 from procman.control.client import Client, ClosedError
 from procman.errors import ProcmanError
 from procman.text.words import type_of
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from procman.core.view import FleetView, InstanceView
 
 WHO = "@balancer"
-
-TRIES = 3
-"""How often procman is asked where it closes the connection, because it is upgraded or ends."""
 
 BURST = 0.01
 """Seconds without a change after which a burst of changes is over."""

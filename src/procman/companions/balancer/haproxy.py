@@ -45,23 +45,12 @@ class StepResult(Struct, frozen=True, kw_only=True):
 
 
 class HaproxyBackend:
-    """The backend of one process type. `file`: see HaproxyBalancer; `drain`: seconds."""
+    """The backend of one process type. `drain`: seconds."""
 
-    def __init__(
-        self,
-        backend: BackendSpec,
-        runtime: Runtime,
-        drain: float,
-        *,
-        file: str = "",
-        section: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, backend: BackendSpec, runtime: Runtime, drain: float) -> None:
         self.holds = drain
         self._backend = backend
         self._runtime = runtime
-        self._drain = drain
-        self._file = file
-        self._section = section
         self._since: dict[tuple[str, int], float] = {}
         self._met = False
         self._is_kept = False  # whether the file contains the last commands
@@ -70,7 +59,7 @@ class HaproxyBackend:
         """Bring the backend to the state that these instances need. `now` is monotonic seconds."""
         leaving = {(i.name, i.generation) for i in instances if i.draining}
         self._since = {run: self._since.get(run, now) for run in leaving}
-        overdue = {run for run, since in self._since.items() if now - since >= self._drain}
+        overdue = {run for run, since in self._since.items() if now - since >= self.holds}
         try:
             planned = self._reconcile(instances, {name for name, _ in overdue})
             gone = set(planned.gone)
@@ -126,14 +115,12 @@ class HaproxyBackend:
 
     def _keep(self, wanted: Sequence[BalancedInstance]) -> str:
         """Write the file from which HAProxy reads its servers at its next start; why that failed, "" otherwise."""
-        if not self._file or self._is_kept:
+        if not self._backend.file or self._is_kept:
             return ""
         try:
             actual = self._runtime.servers(self._backend.name)
-            if slots_of(self._backend, actual):
-                write_whole(self._file, self._runtime.state().encode())
-            else:
-                write_whole(self._file, included(self._backend, wanted, self._section).encode())
+            text = self._runtime.state() if slots_of(self._backend, actual) else included(self._backend, wanted)
+            write_whole(self._backend.file, text.encode())
         except ProcmanError as error:
             return text_of(error)
         self._is_kept = True

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 
 class BackendSpec(Struct, frozen=True, kw_only=True):
-    """The backend of a process type. Slots start with `prefix`; `options` follow the address in `add server`."""
+    """The backend of a process type; `file` and `section` as of HaproxyBalancer. Slots start with `prefix`; `options` follow the address in `add server`."""
 
     name: str
     type: str
     prefix: str
     options: str = "check"
+    file: str = ""
+    section: tuple[str, ...] = ()
 
 
 class Planned(Struct, frozen=True, kw_only=True):
@@ -46,7 +48,7 @@ class Planned(Struct, frozen=True, kw_only=True):
 
 
 def slots_of(backend: BackendSpec, actual: Iterable[BackendServer]) -> list[BackendServer]:
-    """The servers of the backend that are slots: numbered after its prefix, as by `server-template`. Where there is one,
+    """The servers of the backend that are slots: numbered after its prefix, as by `server-template`. If there is one,
     its servers are kept in slots.
     """
     return _named(backend, re.escape(backend.prefix), actual)
@@ -159,13 +161,12 @@ def _number(server: BackendServer) -> int:
     return int(server.name[len(server.name.rstrip("0123456789")) :])
 
 
-def included(backend: BackendSpec, wanted: Iterable[BalancedInstance], section: Sequence[str]) -> str:
+def included(backend: BackendSpec, wanted: Iterable[BalancedInstance]) -> str:
     """The backend as a configuration file that HAProxy reads beside its own, for dynamic servers.
 
-    A section of HAProxy's configuration cannot be continued in another file, so this file has the whole backend;
-    `section` are its lines before the servers.
+    A section of HAProxy's configuration cannot be continued in another file, so this file has the whole backend.
     """
     lines = ["# Written by procman at each change; changes by hand are lost.", f"backend {backend.name}"]
-    lines += [f"    {line}" for line in section]
+    lines += [f"    {line}" for line in backend.section]
     lines += [f"    server {e.name} {_address(e)} {backend.options}".rstrip() for e in wanted if e.serves]
     return "\n".join(lines) + "\n"

@@ -113,7 +113,7 @@ def former_workers(pid: int, proc: str = "/proc") -> tuple[int, ...]:
 
     If a process is stopped meanwhile, such a request fails, and the new worker does not count it. (Measured: 19 of 40,000
     requests of 20 ms failed where instances were stopped right after a reload.) The command line of the new worker names
-    them, after `-sf` or `-st`; where it cannot be read (another PID namespace, not Linux) none are known.
+    them, after `-sf` or `-st`; if it cannot be read (another PID namespace, not Linux) none are known.
     """
     words = _read(f"{proc}/{pid}/cmdline").split("\0")
     named: list[int] = []
@@ -130,7 +130,7 @@ def former_workers(pid: int, proc: str = "/proc") -> tuple[int, ...]:
 
 
 def _program(proc: str, pid: int) -> str:
-    """The name of a process's program, "" where it has ended: its number may belong to another one by now."""
+    """The name of a process's program, "" if it has ended: its number may belong to another one by now."""
     name, _, rest = _read(f"{proc}/{pid}/stat").partition("(")[2].rpartition(")")
     return "" if not rest or rest.split()[0] in "ZX" else name
 

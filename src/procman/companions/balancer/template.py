@@ -110,7 +110,7 @@ class TemplateFile:
     def _unread(
         self, instances: Sequence[BalancedInstance], serving: Sequence[BalancedInstance], left: float
     ) -> StepResult:
-        """The file is still to be read. Where that has failed, a stop waits for it only while another instance could take
+        """The file is still to be read. If that has failed, a stop waits for it only while another instance could take
         the requests: when everything ends the balancer has often ended first, and nginx refuses an upstream without servers.
         """
         in_vain = self._fault and not serving
@@ -150,7 +150,7 @@ def _leaving(instances: Sequence[BalancedInstance]) -> tuple[tuple[str, int], ..
 
 
 class ReloadRun(threading.Thread):
-    """Runs the command, for PATIENCE at most; `fault` is "" where it succeeds. `names` are the instances in the file that
+    """Runs the command, for PATIENCE at most; `fault` is "" if it succeeds. `names` are the instances in the file that
     it reads.
     """
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import watchfiles
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
+from procman.companions.program import LONGEST_REASON, TRIES
 from procman.companions.registry import own_settings
 from procman.companions.watcher import WatchSettings
 from procman.companions.watcher.rules import Rule, concerned, instances
@@ -30,12 +31,6 @@ QUIET_MS, LATEST_MS = 200, 5000
 
 INTERVAL_MS = 1000
 """Milliseconds between two comparisons of what the system reports no changes of: one stat(2) for each link."""
-
-MOST = 256
-"""Most characters of a reason that procman accepts."""
-
-TRIES = 3
-"""How often procman is asked where it closes the connection, because it is upgraded or ends."""
 
 
 def main(settings: WatchSettings) -> int:
@@ -104,7 +99,7 @@ def _ask(type_name: str, paths: list[str]) -> None:
                 names = instances(client.ps().fleet, type_name)
                 if names:
                     print(f"restarting {type_name}: {_formatted(paths)} changed", flush=True)
-                    client.restart(names, why=f"{_formatted(paths)} changed"[:MOST])
+                    client.restart(names, why=f"{_formatted(paths)} changed"[:LONGEST_REASON])
                 return
         except ClosedError:
             if not tries_left:

@@ -41,7 +41,7 @@ class Tree:
         self._since: int | None = None  # until the first comparison: when the changes begin that no watch has seen
 
     def begin(self) -> list[str]:
-        """Find the folders to watch from now on; none where the root is gone."""
+        """Find the folders to watch from now on; none if the root is gone."""
         self.places = folders(self._rules, self._root)
         self._marks = {place: _mark(place) for place in self.places}
         for place in self.places:
@@ -127,8 +127,8 @@ def _changed_at(path: str) -> int:
 
 
 def _mark(path: str) -> Mark:
-    """Of a regular file also its time and size: those of a folder change with each file in it, those of a terminal with each
-    line.
+    """For a regular file this includes its time and size: those of a folder change with each file in it, those of a
+    terminal with each line.
     """
     try:
         status = os.stat(path)

@@ -87,10 +87,17 @@ class Reactor:
         """Handle signals that have arrived, before something starts that they would forbid."""
         for read in self._signal_readers:
             read()
+        self._handle_pending()
+
+    def _handle_pending(self) -> None:
         while self._pending and self._running:
             number = min(self._pending)
             self._pending.discard(number)
-            self._handlers[number]()
+            try:
+                self._handlers[number]()
+            except MemoryError:
+                self._pending.add(number)
+                raise
 
     def read_signals_with(self, read: Callback) -> None:
         """`read` handles signals that arrive through a descriptor."""
@@ -137,14 +144,8 @@ class Reactor:
     def _round(self) -> None:
         if not self._ready:
             self._ready.extend(key for key, _ in self._selector.select(self._timeout()))
-        while self._pending and self._running:
-            number = min(self._pending)
-            self._pending.discard(number)
-            try:
-                self._handlers[number]()
-            except MemoryError:
-                self._pending.add(number)
-                raise
+        if self._pending:
+            self._handle_pending()
         registered = self._selector.get_map()
         until = time.monotonic() + ROUND
         while self._ready and self._running:

@@ -23,7 +23,7 @@ FROM_KERNEL = 0x80
 
 
 def on_sent(reactor: Reactor, number: int, callback: Callable[[int], None]) -> bool:
-    """Call back in the loop with the pid of each sender of this signal, 0 for a key; False where the system cannot
+    """Call back in the loop with the pid of each sender of this signal, 0 for a key; False if the system cannot
     tell.
 
     The signal is blocked from now on: it waits in the descriptor, also over an exec.

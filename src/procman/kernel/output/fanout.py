@@ -20,8 +20,6 @@ from procman.text import lines as display
 from procman.text.colour import color_of, system_color
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from procman.kernel.output.history import History
     from procman.kernel.output.logfiles import LogFiles
     from procman.kernel.output.sinks import Data, Sink
@@ -48,6 +46,7 @@ class Fanout:
         self._trouble = ChildStream(display.SYSTEM, -1, None, ProcessOutput())
         if format.color:
             self._own.color, self._trouble.color = system_color(), system_color(trouble=True)
+        self.own = self._own, self._trouble  # procman's own lines
         self.pressure = Backpressure(sink, self.log)
         sink.notice = lambda text: bytes(self._own_lines(text))
         if files is not None:
@@ -55,13 +54,6 @@ class Fanout:
             files.notice = self.formatter.own_filed
 
     # ---- how it looks
-
-    def widen(self, names: Iterable[str]) -> bool:
-        """Pad all names to the widest of these and those known before; returns whether that has changed."""
-        wider = self.formatter.widen(names)
-        if wider:
-            self._own.second = self._trouble.second = -1
-        return wider
 
     def dress(self, stream: ChildStream, type_name: str) -> None:
         """Give a new stream its colour, and find out whether it is shown at all."""
@@ -139,7 +131,7 @@ class Fanout:
     # ---- the files
 
     def reopen(self) -> bool:
-        """Open the log files again, as they may have been renamed; False where there are none."""
+        """Open the log files again, as they may have been renamed; False if there are none."""
         if self._files is not None:
             self._files.reopen()
         return self._files is not None

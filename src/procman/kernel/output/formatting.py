@@ -55,7 +55,7 @@ class Formatter:
         return len(display.text_prefix("", self.width, "00:00:00" if self.format.timestamps else "", None))
 
     def renew_prefix(self, stream: ChildStream, now: float) -> None:
-        """Make the prefix of this second; empty where lines are shown without one."""
+        """Make the prefix of this second; empty if lines are shown without one."""
         if int(now) == stream.second:
             return
         stream.second = int(now)

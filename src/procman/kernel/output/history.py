@@ -30,7 +30,7 @@ _BYTES_A_ROW = 32
 """Bytes of a ring for each row that it may have: otherwise one-byte lines would lead to rows without bound."""
 
 _ROW = Layout("dQQ")
-"""Of a chunk: its time, the absolute offset after it, and its number among those of all instances."""
+"""A row has the time of a chunk, the absolute offset after it, and its number among those of all instances."""
 
 _PRUNE_AFTER = 64 * _ROW.size
 """By how many bytes the rows may grow before those whose output is lost are removed."""

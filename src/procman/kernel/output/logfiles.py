@@ -37,7 +37,7 @@ class LogFiles:
     """The files of a folder: `web.1.log` has the output of web.1. Opened at the first line, and closed with the slot."""
 
     def __init__(self, reactor: Reactor, folder: str, rotation: Rotation, before: FilesState | None = None) -> None:
-        """Raises ConfigError where the folder cannot be created or written, RefusedError where another procman writes
+        """Raises ConfigError if the folder cannot be created or written, RefusedError if another procman writes
         there. `before`: continue with this state, and its lock of the folder.
         """
         self.on_trouble: Callable[[str], None] = lambda _text: None
@@ -165,12 +165,12 @@ def _claim(folder: str) -> int:
     try:
         os.makedirs(os.path.realpath(folder), exist_ok=True)  # it may be a link to one that does not exist yet
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            os.close(fd)
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        text = f"cannot write log files in {folder}: {error.strerror}"
-        raise ConfigError(text, "name another folder with --log-dir") from None
+        raise _unwritable(folder, error.strerror) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        why = errno.EROFS if os.fstatvfs(fd).f_flag & os.ST_RDONLY else errno.EACCES
+        os.close(fd)
+        raise _unwritable(folder, os.strerror(why))
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -180,3 +180,7 @@ def _claim(folder: str) -> int:
     except OSError:  # such as ENOLCK of a network file system: then nobody is kept out
         return fd
     return fd
+
+
+def _unwritable(folder: str, why: str | None) -> ConfigError:
+    return ConfigError(f"cannot write log files in {folder}: {why}", "name another folder with --log-dir")

@@ -75,8 +75,8 @@ class Multiplexer:
 
     def widen(self, names: Iterable[str]) -> None:
         """Pad all names to the widest of these and those known before."""
-        if self._fanout.widen(names):
-            for stream in self._reader.streams:
+        if self._fanout.formatter.widen(names):
+            for stream in (*self._fanout.own, *self._reader.streams):
                 stream.second = -1
             self._reader.fit_terminals()
 

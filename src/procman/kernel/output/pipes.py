@@ -32,7 +32,7 @@ class Pipes:
         self.watched = False
 
     def register(self, fd: int, stream: ChildStream) -> None:
-        """Raises OSError where the system has no watch left (epoll(7)), with everything unchanged."""
+        """Raises OSError if the system has no watch left (epoll(7)), with everything unchanged."""
         self._set.register(fd, READ)  # EPOLLIN is the same number
         self._streams[fd] = stream
         if self.watched and self._own is None:
@@ -46,7 +46,7 @@ class Pipes:
             self._set.unregister(fd)
 
     def ready(self) -> list[ChildStream]:
-        """Those with data, or at their end."""
+        """The descriptors with data, or at their end."""
         if isinstance(self._set, selectors.BaseSelector):
             return [self._streams[key.fd] for key, _ in self._set.select(0)]
         return [self._streams[fd] for fd, _ in self._set.poll(0, len(self._streams) or 1)]

@@ -81,7 +81,7 @@ class Reader:
     ) -> ChildStream:
         """Read this pipe, or this terminal's master, from now on, and close it at the end.
 
-        `stream` is its name (stdout, stderr) where a child has two. Raises OSError where there is no memory or no watch
+        `stream` is its name (stdout, stderr) where a child has two. Raises OSError if there is no memory or no watch
         left (epoll(7)), with it closed.
         """
         os.set_blocking(fd, False)
@@ -190,7 +190,7 @@ class Reader:
             self._read(self._ready.popleft(), CHUNK)
 
     def _read(self, stream: ChildStream, size: int) -> bytes:
-        """Read once and pass on complete lines; empty where there is nothing to read, or no memory for it."""
+        """Read once and pass on complete lines; empty if there is nothing to read, or no memory for it."""
         if stream.ended or stream.fd < 0:
             return b""
         try:
@@ -267,7 +267,7 @@ class Reader:
     # ---- while the reader of the output is too slow
 
     def watch(self) -> None:
-        """Watch the pipes again. Where the system has no watch left (epoll(7)), try again from time to time."""
+        """Watch the pipes again. If the system has no watch left (epoll(7)), try again from time to time."""
         if self.pipes.watched or self._pressure.stalled:
             return
         try:

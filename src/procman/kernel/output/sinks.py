@@ -171,7 +171,7 @@ class SinkState(Struct, frozen=True, kw_only=True):
 
 
 class FilesState(Struct, frozen=True):
-    """Of a folder of log files: the descriptor that locks it, and the files that cannot be written at present, by name."""
+    """A folder of log files: the descriptor that locks it, and the files that cannot be written at present, by name."""
 
     lock: int
     failed: dict[str, SinkState]
@@ -326,7 +326,7 @@ class Sink:
             callback()
 
     def _watch(self) -> None:
-        """Get called when there is room; where the system has no watch left (epoll(7)), try again from time to time."""
+        """Get called when there is room; if the system has no watch left (epoll(7)), try again from time to time."""
         try:
             self._reactor.register(self._way.fd, WRITE, self._pump)
             self._watched = True

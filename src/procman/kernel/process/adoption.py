@@ -112,8 +112,8 @@ class Adoption:
                 self._host.post(event)
 
     def _report_left(self, stopped: Iterable[Process]) -> None:
-        """As PID 1, log the orphans that may be left of these processes when they are stopped, as they run on: those that
-        are younger. Others are of a `docker exec`, say.
+        """As PID 1, log the orphans that these processes may have left and that outlive their stop: those that are
+        younger than they are. Older ones come from a `docker exec`, for example.
         """
         orphans = [read_process(one.pid) for one in self._processes.orphans()]
         for process in stopped if orphans else ():

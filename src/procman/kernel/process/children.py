@@ -18,7 +18,7 @@ PF_EXITING = 0x4
 
 
 def become_subreaper() -> bool:
-    """Become the parent of every orphaned descendant (PID 1 is that already); False where the system cannot do it."""
+    """Become the parent of every orphaned descendant (PID 1 is that already); False if the system cannot do it."""
     if os.getpid() == 1:
         return True
     if sys.platform != "linux":
@@ -30,7 +30,7 @@ def become_subreaper() -> bool:
 
 
 class Children:
-    """The pids of our children as the kernel lists them, including zombies. Linux; `known` is False where the list is
+    """The pids of our children as the kernel lists them, including zombies. Linux; `known` is False if the list is
     missing.
 
     The list is opened once, so that a lack of descriptors cannot hide a child. A /proc of another PID namespace lists
@@ -55,7 +55,8 @@ class Children:
         if not self.known:
             return []
         if self._list < 0:
-            return [one.pid for one in by_parent(all_pids()).get(self._me, ())]
+            pids = map(int, filter(str.isdecimal, os.listdir("/proc")))  # raises: no list does not mean no child
+            return [one.pid for one in by_parent(pids).get(self._me, ())]
         parts = []
         at = 0
         while part := os.pread(self._list, 65536, at):  # a page at a time
@@ -77,7 +78,7 @@ class RunningProcess(Struct, frozen=True, gc=False):
 
 
 def read(path: str) -> bytes | None:
-    """A file of /proc, with no call that is not needed; None where it cannot be read, or its process has gone."""
+    """A file of /proc, with no call that is not needed; None if it cannot be read, or its process has gone."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -94,7 +95,7 @@ def read(path: str) -> bytes | None:
 
 
 def read_process(pid: int) -> RunningProcess | None:
-    """The process of this pid; None where it does not exist any more."""
+    """The process of this pid; None if it does not exist any more."""
     stat = read(f"/proc/{pid}/stat")
     if stat is None:
         return None

@@ -83,7 +83,7 @@ class Deaths:
         return True
 
     def kill_all(self) -> None:
-        """Where nothing decides any more: KILL to everything, and reap what has ended."""
+        """Send KILL to everything, and reap what has ended, when nothing decides any more."""
         self._processes.kill_all()
         while (dead := reaper.peek()) is not None:
             pid, status = dead
@@ -109,7 +109,7 @@ class Deaths:
         self._post(Exited(process.name, process.generation, status, note, delay, daemon, in_group))
 
     def _left_behind(self, process: Process) -> int:
-        """A daemon that the leader has left behind at its end, and that is not adopted yet; 0 where there is none. One
+        """A daemon that the leader has left behind at its end, and that is not adopted yet; 0 if there is none. One
         that hides its origin (redis) still has the leader's name. That it is this instance's is remembered, as it may hide that next.
         """
         unknown = sorted(self._processes.unknown(self._adoption.children()))

@@ -75,7 +75,7 @@ def runs_as_we_do(pid: int) -> bool:
 
 
 def children_of(pid: int) -> list[int]:
-    """The children that each of its threads has made; none where it has gone."""
+    """The children that each of its threads has made; none if it has gone."""
     folder = f"/proc/{pid}/task"
     try:
         threads = [str(pid)] if os.stat(folder).st_nlink == MAIN_THREAD_ONLY else os.listdir(folder)
@@ -154,7 +154,7 @@ def _other_end(stream: ChildStream) -> str:
 
 
 def environment_of(pid: int) -> bytes | None:
-    """The environment that it was started with; None where it cannot be read: it has ended, is another user's, or /proc is
+    """The environment that it was started with; None if it cannot be read: it has ended, is another user's, or /proc is
     missing.
     """
     return read(f"/proc/{pid}/environ")

@@ -51,7 +51,7 @@ class _Helper:
         self.timed_out = False
 
     def read(self) -> bool:
-        """Read once; False where there is nothing to read now, or never will be."""
+        """Read once; False if there is nothing to read now, or never will be."""
         try:
             data = os.read(self.output, OUTPUT_KEPT)
         except BlockingIOError:
@@ -148,7 +148,7 @@ class Helpers:
             del self._running[helper.pid]
 
     def _listen(self, helper: _Helper) -> None:
-        """Watch its pipe. Where the system has no watch left (epoll(7)), the pipe's content is read at the end."""
+        """Watch its pipe. If the system has no watch left (epoll(7)), the pipe's content is read at the end."""
         try:
             self._reactor.register(helper.output, READ, partial(self._on_output, helper))
             helper.listening = True

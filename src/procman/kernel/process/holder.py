@@ -92,7 +92,7 @@ def _apart(ends: list[tuple[int, int]]) -> list[FileAction]:
 
 
 def _read_pid(reader: int) -> int:
-    """The program's pid, once the process in between has ended; 0 where it does not come."""
+    """The program's pid, once the process in between has ended; 0 if it does not come."""
     ready = OneShotSelector()
     ready.register(reader, READ)
     received = b""

@@ -190,7 +190,7 @@ class SpawnQueue:
         self._waiting[action.name, action.generation] = action
 
     def cancel(self, action: CancelSpawn) -> SpawnCancelled | None:
-        """Take a start out of the queue; None where it is not there any more."""
+        """Take a start out of the queue; None if it is not there any more."""
         spawn = self._waiting.pop((action.name, action.generation), None)
         return SpawnCancelled(spawn.name, spawn.generation) if spawn is not None else None
 
@@ -198,7 +198,7 @@ class SpawnQueue:
         self._waiting.clear()
 
     def start_next(self, plan: Plan) -> list[Event]:
-        """Start the first one; empty where there is none, or where signals and clients get their turn first."""
+        """Start the first one; empty if there is none, or if signals and clients get their turn first."""
         if not self._waiting or self._left == 0:
             return []
         if self._reactor.is_waiting(ENDING):

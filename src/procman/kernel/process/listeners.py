@@ -33,7 +33,7 @@ class ListenError(Exception):
 
 
 class Listener(Struct, frozen=True):
-    """An open socket. `fd` is procman's; `inode` that of a Unix socket's file, 0 where there is none."""
+    """An open socket. `fd` is procman's; `inode` that of a Unix socket's file, 0 if there is none."""
 
     type: str
     socket: ListenSocket
@@ -42,7 +42,9 @@ class Listener(Struct, frozen=True):
 
 
 class Listeners:
-    """By type and value: a reload opens new sockets before it closes old ones, also where both have the same address."""
+    """The open sockets, by type and value: a reload opens new sockets before it closes old ones, even if both have the
+    same address.
+    """
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, ListenSocket], Listener] = {}

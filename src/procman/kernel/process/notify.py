@@ -103,7 +103,7 @@ def fields_of(data: bytes) -> Fields:
 
 
 def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
-    """The pid that the system reports, 0 where it does not. Descriptors in the message are closed."""
+    """The pid that the system reports, 0 if it does not. Descriptors in the message are closed."""
     pid = 0
     for level, kind, data in ancillary:
         if level != socket.SOL_SOCKET:

@@ -110,7 +110,7 @@ class OnDemand:
     # ---- a run
 
     def provide(self, action: Spawn) -> Provided:
-        """For a process that is about to start. Raises SpawnError."""
+        """What a process that is about to start gets. Raises SpawnError."""
         spec = action.spec
         if not (spec.sockets or _notifies(spec)):
             return NOTHING

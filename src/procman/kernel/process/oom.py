@@ -43,7 +43,7 @@ class OomNotes:
 
 
 def _open(root: str, membership: str) -> int:
-    """The file with the count: `memory.events` of version 2, `memory.oom_control` of version 1; -1 where there is none."""
+    """The file with the count: `memory.events` of version 2, `memory.oom_control` of version 1; -1 if there is none."""
     try:
         with open(membership, encoding="utf-8", errors="surrogateescape") as lines:
             groups = [line.rstrip("\n").split(":", 2) for line in lines]

@@ -51,7 +51,7 @@ class PortNotes:
         self._hidden: dict[int, tuple[ListeningSocket, float]] = {}
 
     def note(self, process: Process, now: float) -> str:
-        """`port 5000 is held by pid 77 (python3)`, or "" where its port is free, its own, or it has none."""
+        """`port 5000 is held by pid 77 (python3)`, or "" if its port is free, its own, or it has none."""
         port = process.spec.port_of(index_of(process.name))
         if port is None or now - process.started_at > NOTE_WITHIN or not is_taken(port):
             return ""

@@ -25,7 +25,7 @@ def mark_prefix(ident: str) -> str:
 
 
 def marked_in(environment: bytes, prefix: str) -> tuple[str, int] | None:
-    """The instance and generation of the mark with this prefix in an environment; None where it has none, or a false one."""
+    """The instance and generation of the mark with this prefix in an environment; None if it has none, or a false one."""
     start = prefix.encode()
     for variable in environment.split(b"\0"):
         if variable.startswith(start):
@@ -38,7 +38,7 @@ def marked_in(environment: bytes, prefix: str) -> tuple[str, int] | None:
 class Process:
     """One run of an instance: its leader, its group, and procman's ends of its pipes.
 
-    Group and session have the leader's pid; where there is a terminal, that of the process that holds it (`held`: as
+    Group and session have the leader's pid; if there is a terminal, that of the process that holds it (`held`: as
     long as it does). Sets are replaced and not changed: nearly all are empty and the same object, where each of its own
     would take 216 bytes.
     """
@@ -145,7 +145,7 @@ def has_members(group: int) -> bool:
 
 
 def group_of(pid: int) -> int:
-    """The process group of a process, 0 where it has ended."""
+    """The process group of a process, 0 if it has ended."""
     try:
         return os.getpgid(pid)
     except ProcessLookupError:

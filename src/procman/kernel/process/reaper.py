@@ -14,7 +14,7 @@ from procman.text.signals import signal_name
 
 
 def peek() -> tuple[int, ExitStatus] | None:
-    """A child that has ended and is not reaped; None where there is none."""
+    """A child that has ended and is not reaped; None if there is none."""
     if not hasattr(os, "waitid"):  # macOS before Python 3.13: looking also reaps it
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

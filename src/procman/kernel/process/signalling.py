@@ -24,7 +24,7 @@ else:
 
 
 class Signaller:
-    """Processes that have ended meanwhile are no error. What the system refuses is passed to `on_refusal`, once a pid."""
+    """Processes that have ended meanwhile are no error. What the system refuses is passed to `on_refusal`, once per pid."""
 
     def __init__(self, on_refusal: Callable[[str], None]) -> None:
         self.on_refusal = on_refusal

@@ -59,8 +59,8 @@ NO_TERMINAL = {
 """What an error of openpty(3) means, if its usual text is misleading."""
 
 NOHUP = "trap '' HUP; "
-"""Where no other process can lead the session (holder.py), HUP is ignored: processes inherit that unless they set it
-themselves, as with nohup(1). Not where HUP is the stop signal.
+"""If no other process can lead the session (holder.py), HUP is ignored, unless it is the stop signal: processes inherit
+that unless they set it themselves, as with nohup(1).
 """
 
 ENTER = '_pm_before=$OLDPWD; cd "$0" && {} && '

@@ -227,7 +227,7 @@ class ProcessTable:
         return seen or descent.whose_output(pid, self._by_pid.values())
 
     def unknown(self, children: set[int]) -> set[int]:
-        """Those children that are not in the table. All at once, as there may be a thousand."""
+        """The children that are not in the table, found all at once, as there may be a thousand."""
         new = children.difference(self._by_pid, self._by_group)
         for process in self.ending:  # it is reaped, so that its number may be another process's by now
             new |= children & ({process.pid} if process.held else {process.pid, process.group})

@@ -324,7 +324,7 @@ def processes() -> dict[int, Listed]:
 
 
 def read_process(pid: int) -> Listed | None:
-    """The process as in /proc/PID/stat (proc_pid_stat(5)); None where it does not run any more."""
+    """The process as in /proc/PID/stat (proc_pid_stat(5)); None if it does not run any more."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -360,7 +360,7 @@ def send(process: Listed, number: int) -> None:
 
 
 def report(ending: GuardedStop, procman: int) -> str:
-    """The message for people; empty where there was nothing to end."""
+    """The message for people; empty if there was nothing to end."""
     if not ending.seen:
         return ""
     many = "1 process" if len(ending.seen) == 1 else f"{len(ending.seen)} processes"

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 SCRIPT = os.path.join(os.path.dirname(__file__), "guardian.py")
 
 DESCRIPTORS = "/proc/self/fd"
-"""Where the shell's own descriptors are files. Not /dev/fd, a link to it that is missing in a bare /dev; without /proc
-the guardian could do nothing.
+"""The folder in which the shell's own descriptors are files. /dev/fd is only a link to it, which a bare /dev does not
+have; without /proc the guardian could do nothing.
 """
 
 END_WITHIN = 1.0
@@ -192,12 +192,14 @@ class Guarding:
 
 
 def _try(python: str, script: str) -> None:
-    """Raises OSError where something is missing that it needs after procman's death, and which can be fixed now."""
+    """Raises OSError if something is missing that it needs after procman's death, and which can be fixed now."""
     if not os.access(python, os.X_OK):
         raise OSError(errno.ENOENT, f"its interpreter {python or '(unknown)'} cannot be executed")
     os.close(os.open(script, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def can_guard() -> bool:
-    """Not as PID 1, with which the kernel ends everything, and not without memory files (macOS)."""
+    """Whether there can be a guardian: not as PID 1, with which the kernel ends everything, and not without memory
+    files (macOS).
+    """
     return os.getpid() != 1 and hasattr(os, "memfd_create")

@@ -104,12 +104,12 @@ class Received:
             raise _refused(f"its state is not what procman {__version__} knows ({error})") from None
 
     def expect(self, size: int) -> None:
-        """Raises RefusedError where the memory has another size."""
+        """Raises RefusedError if the memory has another size."""
         if size != len(self._map) - self._at:
             raise _refused("the kept output has another size than its state says")
 
     def fill(self, memory: Sequence[memoryview]) -> None:
-        """Copy the memory behind the state. Raises RefusedError where it has another size."""
+        """Copy the memory behind the state. Raises RefusedError if it has another size."""
         self.expect(sum(map(len, memory)))
         for part in memory:
             part[:] = self._map[self._at : self._at + len(part)]

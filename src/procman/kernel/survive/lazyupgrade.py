@@ -41,7 +41,7 @@ FAILURES = (ImportError, OSError, MemoryError, SyntaxError, EOFError, ValueError
 
 
 class LazyUpgrade:
-    """Loads everything put off, and the upgrade once. `load` is None where no upgrade is possible.
+    """Loads everything put off, and the upgrade once. `load` is None if no upgrade is possible.
 
     It keeps a descriptor, so that something can be loaded when the instances have taken all others.
     """

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
             """A variable and its value, by which the guardian recognises procman's processes."""
 
         def why_not(self) -> str:
-            """Why procman cannot be upgraded now; "" where it can."""
+            """Why procman cannot be upgraded now; "" if it can."""
 
         def log(self, text: str) -> None: ...
         def fault(self, error: BaseException) -> None: ...

@@ -1,7 +1,7 @@
 """The kinds of metrics: a module and a row of `building.KINDS` for each.
 
 A gauge is made once from its settings and then read repeatedly, each time in a thread with a deadline, so it may block.
-Where it fails it raises a ReadingError whose text can be shown: one line, without a password.
+If it fails it raises a ReadingError whose text can be shown: one line, without a password.
 """
 
 from __future__ import annotations

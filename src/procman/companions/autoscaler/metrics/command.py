@@ -55,7 +55,7 @@ class CommandGauge:
         return number(plain_number(output.decode(errors="replace")))
 
     def _output(self, child: subprocess.Popen[bytes], deadline: float) -> bytes:
-        """All output. Raises TimeoutExpired, and ReadingError where it is too long."""
+        """All output. Raises TimeoutExpired, and ReadingError if it is too long."""
         assert child.stdout is not None
         output = b""
         while True:

@@ -8,7 +8,7 @@ from procman.companions.balancer.runtime import Runtime
 from procman.core.autoscale_settings import HaproxyNumber, HaproxySource
 
 COLUMNS = {HaproxyNumber.QUEUE: "qcur", HaproxyNumber.SESSIONS: "scur", HaproxyNumber.RATE: "rate"}
-"""Those of `show stat`; the rate is that of the last second."""
+"""The columns of `show stat`; the rate is that of the last second."""
 
 
 class HaproxyGauge:

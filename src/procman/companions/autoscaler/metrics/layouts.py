@@ -10,20 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from procman.companions.autoscaler.metrics import ReadingError
 from procman.core.autoscale_settings import RedisSource
 
+Ask: TypeAlias = Callable[..., Any]
+"""Runs one command with its arguments in redis; returns integers, bytes, or lists of them, as RESP2 has them."""
 
-class RedisCommands(Protocol):
-    """Runs one command with its arguments; returns integers, bytes, or lists of them, as RESP2 has them."""
-
-    def execute_command(self, *words: str | float) -> Any: ...  # noqa: ANN401  whatever redis answers
-
-
-Length = Callable[[RedisCommands, RedisSource, float], int]
-Oldest = Callable[[RedisCommands, RedisSource, float], float | None]
+Length = Callable[[Ask, RedisSource, float], int]
+Oldest = Callable[[Ask, RedisSource, float], float | None]
 
 MILLISECONDS = 1e11
 """Times above it are in milliseconds: in seconds it would be the year 5138."""
@@ -46,34 +42,34 @@ def _count(answer: object) -> int:
 # ---- redis's own types
 
 
-def _list_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
-    waiting = _count(redis.execute_command("LLEN", str(source.list)))
-    return waiting + (_count(redis.execute_command("HLEN", source.unacked)) if isinstance(source.unacked, str) else 0)
+def _list_length(ask: Ask, source: RedisSource, _now: float) -> int:
+    waiting = _count(ask("LLEN", str(source.list)))
+    return waiting + (_count(ask("HLEN", source.unacked)) if isinstance(source.unacked, str) else 0)
 
 
-def _sorted_set_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
-    return _count(redis.execute_command("ZCARD", str(source.sorted_set)))
+def _sorted_set_length(ask: Ask, source: RedisSource, _now: float) -> int:
+    return _count(ask("ZCARD", str(source.sorted_set)))
 
 
-def _stream_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
+def _stream_length(ask: Ask, source: RedisSource, _now: float) -> int:
     """The items of a consumer group: those that were not delivered yet, and those delivered and not acknowledged."""
     key = str(source.stream)
     if not isinstance(source.group, str):
-        return _count(redis.execute_command("XLEN", key))
-    group = _group(redis, key, source.group)
+        return _count(ask("XLEN", key))
+    group = _group(ask, key, source.group)
     if group is None:
         return 0
     lag = group.get("lag")
     if lag is None:  # entries were deleted from the middle: redis does not know the number, so count what is left
-        lag = len(redis.execute_command("XRANGE", key, f"({group['last-delivered-id']}", "+", "COUNT", 100_000))
+        lag = len(ask("XRANGE", key, f"({group['last-delivered-id']}", "+", "COUNT", 100_000))
     return _count(group.get("pending")) + _count(lag)
 
 
-def _group(redis: RedisCommands, key: str, name: str) -> dict[str, Any] | None:
-    """What redis knows of a consumer group; None where there is no stream yet."""
-    if not _count(redis.execute_command("EXISTS", key)):
+def _group(ask: Ask, key: str, name: str) -> dict[str, Any] | None:
+    """What redis knows of a consumer group; None if there is no stream yet."""
+    if not _count(ask("EXISTS", key)):
         return None
-    for answer in redis.execute_command("XINFO GROUPS", key):
+    for answer in ask("XINFO GROUPS", key):
         pairs = answer.items() if isinstance(answer, dict) else zip(answer[::2], answer[1::2], strict=False)
         group = {_text(field): value for field, value in pairs}
         if _text(group.get("name")) == name:
@@ -81,46 +77,46 @@ def _group(redis: RedisCommands, key: str, name: str) -> dict[str, Any] | None:
     raise ReadingError(f"the stream {key} has no group {name}")
 
 
-def _stream_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float | None:
+def _stream_oldest(ask: Ask, source: RedisSource, _now: float) -> float | None:
     key, begin = str(source.stream), "-"
     if isinstance(source.group, str):
-        group = _group(redis, key, source.group)
+        group = _group(ask, key, source.group)
         if group is None:
             return None
         begin = f"({group['last-delivered-id']}"
-    entries = redis.execute_command("XRANGE", key, begin, "+", "COUNT", 1)
+    entries = ask("XRANGE", key, begin, "+", "COUNT", 1)
     return _seconds(_text(entries[0][0]).partition("-")[0]) if entries else None
 
 
-def _sorted_set_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float | None:
+def _sorted_set_oldest(ask: Ask, source: RedisSource, _now: float) -> float | None:
     """The lowest score, as a Unix time in seconds or milliseconds."""
-    pairs = redis.execute_command("ZRANGE", str(source.sorted_set), 0, 0, "WITHSCORES")
+    pairs = ask("ZRANGE", str(source.sorted_set), 0, 0, "WITHSCORES")
     return _scores(pairs)[0][1] if pairs else None
 
 
 # ---- Celery
 
 
-def _celery_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
+def _celery_length(ask: Ask, source: RedisSource, _now: float) -> int:
     """The lists of all priorities, and the hash of items that workers have taken (from all queues of this database)."""
-    lists = (redis.execute_command("LLEN", f"{source.celery}{priority}") for priority in CELERY_PRIORITIES)
-    return sum(map(_count, lists)) + _count(redis.execute_command("HLEN", CELERY_UNACKED))
+    lists = (ask("LLEN", f"{source.celery}{priority}") for priority in CELERY_PRIORITIES)
+    return sum(map(_count, lists)) + _count(ask("HLEN", CELERY_UNACKED))
 
 
 # ---- RQ
 
 
-def _rq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+def _rq_length(ask: Ask, source: RedisSource, now: float) -> int:
     """The queue, and the started jobs that have not expired: those of a dead worker stay in the registry."""
-    waiting = _count(redis.execute_command("LLEN", f"rq:queue:{source.rq}"))
-    return waiting + _count(redis.execute_command("ZCOUNT", f"rq:wip:{source.rq}", now, "+inf"))
+    waiting = _count(ask("LLEN", f"rq:queue:{source.rq}"))
+    return waiting + _count(ask("ZCOUNT", f"rq:wip:{source.rq}", now, "+inf"))
 
 
-def _rq_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float | None:
-    job = redis.execute_command("LINDEX", f"rq:queue:{source.rq}", 0)
+def _rq_oldest(ask: Ask, source: RedisSource, _now: float) -> float | None:
+    job = ask("LINDEX", f"rq:queue:{source.rq}", 0)
     if job is None:
         return None
-    enqueued = redis.execute_command("HGET", f"rq:job:{_text(job)}", "enqueued_at")
+    enqueued = ask("HGET", f"rq:job:{_text(job)}", "enqueued_at")
     if enqueued is None:  # taken or deleted in between
         return None
     try:
@@ -132,34 +128,32 @@ def _rq_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float 
 # ---- Sidekiq
 
 
-def _sidekiq_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
+def _sidekiq_length(ask: Ask, source: RedisSource, _now: float) -> int:
     """The queue, and the jobs that Sidekiq's processes work on (of all queues)."""
     busy = 0
-    for process in redis.execute_command("SMEMBERS", "processes"):
-        answer = redis.execute_command("HGET", _text(process), "busy")
+    for process in ask("SMEMBERS", "processes"):
+        answer = ask("HGET", _text(process), "busy")
         busy += 0 if answer is None else _whole(_text(answer))
-    return _count(redis.execute_command("LLEN", f"queue:{source.sidekiq}")) + busy
+    return _count(ask("LLEN", f"queue:{source.sidekiq}")) + busy
 
 
-def _sidekiq_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float | None:
-    job = redis.execute_command("LINDEX", f"queue:{source.sidekiq}", -1)
+def _sidekiq_oldest(ask: Ask, source: RedisSource, _now: float) -> float | None:
+    job = ask("LINDEX", f"queue:{source.sidekiq}", -1)
     return None if job is None else _json_time(job, "enqueued_at")
 
 
 # ---- arq
 
 
-def _arq_length(redis: RedisCommands, source: RedisSource, now: float) -> int:
+def _arq_length(ask: Ask, source: RedisSource, now: float) -> int:
     """Jobs that are due. A job stays in the set until it is done."""
-    return _count(redis.execute_command("ZCOUNT", str(source.arq), "-inf", now * 1000))
+    return _count(ask("ZCOUNT", str(source.arq), "-inf", now * 1000))
 
 
-def _arq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float | None:
-    pairs = redis.execute_command(
-        "ZRANGEBYSCORE", str(source.arq), "-inf", now * 1000, "WITHSCORES", "LIMIT", 0, SCANNED
-    )
+def _arq_oldest(ask: Ask, source: RedisSource, now: float) -> float | None:
+    pairs = ask("ZRANGEBYSCORE", str(source.arq), "-inf", now * 1000, "WITHSCORES", "LIMIT", 0, SCANNED)
     for job, due in _scores(pairs):
-        if not _count(redis.execute_command("EXISTS", f"arq:in-progress:{job}")):
+        if not _count(ask("EXISTS", f"arq:in-progress:{job}")):
             return due
     return None
 
@@ -167,16 +161,16 @@ def _arq_oldest(redis: RedisCommands, source: RedisSource, now: float) -> float 
 # ---- Dramatiq
 
 
-def _dramatiq_length(redis: RedisCommands, source: RedisSource, _now: float) -> int:
+def _dramatiq_length(ask: Ask, source: RedisSource, _now: float) -> int:
     """Messages that are not acknowledged, waiting or taken. Delayed messages are in a queue of their own."""
-    return _count(redis.execute_command("HLEN", f"dramatiq:{source.dramatiq}.msgs"))
+    return _count(ask("HLEN", f"dramatiq:{source.dramatiq}.msgs"))
 
 
-def _dramatiq_oldest(redis: RedisCommands, source: RedisSource, _now: float) -> float | None:
-    message = redis.execute_command("LINDEX", f"dramatiq:{source.dramatiq}", 0)
+def _dramatiq_oldest(ask: Ask, source: RedisSource, _now: float) -> float | None:
+    message = ask("LINDEX", f"dramatiq:{source.dramatiq}", 0)
     if message is None:
         return None
-    data = redis.execute_command("HGET", f"dramatiq:{source.dramatiq}.msgs", _text(message))
+    data = ask("HGET", f"dramatiq:{source.dramatiq}.msgs", _text(message))
     return None if data is None else _json_time(data, "message_timestamp")
 
 

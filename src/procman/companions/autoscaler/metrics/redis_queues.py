@@ -22,7 +22,7 @@ from procman.core.autoscale_settings import RedisSource, sources_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from procman.companions.autoscaler.metrics.layouts import RedisCommands
+    from procman.companions.autoscaler.metrics.layouts import Ask
 
 Answer = TypeVar("Answer")
 
@@ -38,7 +38,7 @@ class RedisGauge:
         self._layout = sources_of(source)[0]
         self._timeout = timeout
 
-    def ask(self, question: Callable[[RedisCommands, RedisSource, float], Answer]) -> Answer:
+    def ask(self, question: Callable[[Ask, RedisSource, float], Answer]) -> Answer:
         """The answer to a question that may take several commands. Raises ReadingError."""
         try:
             client = Redis.from_url(
@@ -49,7 +49,7 @@ class RedisGauge:
                 health_check_interval=0,
             )
             try:
-                return question(client, self._source, time.time())
+                return question(client.execute_command, self._source, time.time())
             finally:
                 client.close()
         except (RedisError, OSError, ValueError) as error:

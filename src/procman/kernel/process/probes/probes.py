@@ -72,8 +72,8 @@ class _Current(Struct):
 
 
 class Probes:
-    """By instance. Every answer has the generation of the process that was probed. `probed_process` finds the process of
-    an instance's generation, while it exists.
+    """The probes in force, by instance. Every answer has the generation of the process that was probed.
+    `probed_process` finds the process of an instance's generation, while it exists.
     """
 
     def __init__(
