@@ -50,7 +50,7 @@ def _verb(name: str, verb: click.Command) -> str:
     said, examples = _split(verb.help or "")
     arguments = [p.metavar or "" for p in verb.params if isinstance(p, click.Argument)]
     usage = " ".join(["procman", name, "[OPTIONS]", *arguments])
-    parts = [f"### procman {name}", f"{VERBS[name].help}", f"`{usage}`", said]
+    parts = [f"### procman {name}", VERBS[name], f"`{usage}`", said]
     if examples:
         parts.append(console(examples))
     if rows := [_row(name, option) for option in options(verb)]:
