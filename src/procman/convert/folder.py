@@ -55,7 +55,7 @@ class Folder(Struct, frozen=True):
         return sorted((path for path in self.paths if basename(path) == name), key=lambda path: (path.count("/"), path))
 
     def below(self, place: str) -> Folder:
-        """The folder of this name in it, as a folder of its own."""
+        """The inner folder of this name, as a folder of its own."""
         front = f"{place}/"
         paths = frozenset(path.removeprefix(front) for path in self.paths if path.startswith(front))
         texts = {path.removeprefix(front): text for path, text in self.texts.items() if path.startswith(front)}

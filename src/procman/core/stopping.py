@@ -50,7 +50,7 @@ UNKILLABLE_AFTER = 5.0
 """Seconds after KILL at which remaining processes are called unkillable (they are in uninterruptible sleep)."""
 
 MOST_TIME = 600.0
-"""Most seconds after its stop signal that a program gets by asking for more time, if its grace is shorter."""
+"""Most seconds from its stop signal on that a program gets when it asks for more time, if its grace is shorter."""
 
 SUSPENDED = 1.0
 """Seconds of delay of a deadline from which procman itself must have been suspended."""

@@ -1,5 +1,5 @@
-"""Procman's own faults: what decides after the fleet has raised, the trace that shows how it came, and a reserve of
-memory.
+"""Procman's own faults: what decides after the fleet has raised, the trace that shows what led to them, and a reserve
+of memory.
 
 A fault of procman does not end its processes: the fallback keeps them and stops them in order. A lack of memory is not
 a fault, and what was interrupted by it is repeated.
