@@ -19,7 +19,7 @@ from procman.config.location import PROCFILE, SETTINGS, STDIN, Location, is_hand
 from procman.config.options import Options
 from procman.config.plan import build_plan, build_specs, refuse_config
 from procman.config.ports import DEFAULT_PORT, base_port, place_types
-from procman.config.procfile import Entry, claimed_names, parse_procfile
+from procman.config.procfile import Entry, claimed_names, is_name, parse_procfile
 from procman.config.source import absolute, read
 from procman.config.specs import Document, Inputs, SpecBuilder
 from procman.core.spec import BaseEnvironment, port_variables
@@ -223,7 +223,8 @@ class _Files:
         except OSError:  # it may be entered and not listed: then the types of this Procfile are all that are known
             return frozenset()
         read_ones = [read(os.path.join(folder, name), name) for name in names]
-        return frozenset().union(*(claimed_names(data) for data in read_ones if isinstance(data, bytes)))
+        claimed = set[str]().union(*(claimed_names(data) for data in read_ones if isinstance(data, bytes)))
+        return frozenset(filter(is_name, claimed))  # and not what comments and blank lines begin with
 
     def _environment(
         self, environ: Mapping[str, str], ports: Mapping[str, str] = _NOTHING
