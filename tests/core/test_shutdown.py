@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from making import Story, ask, finish_codes, of_type, plan_of, running, spawned_names, spec_of, told
+from msgspec.structs import replace
 
 from procman.core.actions import Reply, SetTimer, Signal, SignalProcess, Target
 from procman.core.events import (
@@ -252,6 +253,17 @@ def test_a_type_scaled_to_0_keeps_procman_running_beside_what_is_done():
     ask(story, Scale({"web": 0}))
     assert finish_codes(story.ends("web.1", 143, "TERM")) == []
     ask(story, Scale({"web": 1}))
+    assert story.phase("web.1") is Spawning
+
+
+def test_a_type_that_follows_demand_keeps_procman_running_before_its_first_instance():
+    plan = plan_of({"web": 0, "seed": 1}, spec_of("seed", oneshot=True))
+    scaled = replace(
+        plan, sections={"autoscale": {"web": {"min": 0, "max": 3}}}, companions={"@autoscale": spec_of("@autoscale")}
+    )
+    story = Story(scaled)
+    assert finish_codes(story.ends("seed.1", 0)) == []
+    ask(story, Scale({"web": 1}, force=True))
     assert story.phase("web.1") is Spawning
 
 

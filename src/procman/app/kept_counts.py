@@ -21,7 +21,6 @@ from msgspec.structs import replace
 from procman.config.formation import RequestedCounts, count_asked, parse_formation
 from procman.control.places import logical, state_files
 from procman.core.autoscale_settings import Autoscale, settings_of
-from procman.core.commands import AUTOSCALE
 from procman.core.spec import refuse_count
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ def with_kept(plan: Plan, counts: Mapping[str, int], options: Options, log: Call
 def _within_bounds(plan: Plan, name: str, count: int) -> int:
     most = plan.types[name].max
     count = count if most is None else min(count, most)
-    section = plan.sections.get(AUTOSCALE, {}).get(name)
+    section = plan.autoscaled.get(name)
     if section is None:
         return count
     bounds = settings_of(msgspec.convert(section, str | Autoscale))

@@ -108,12 +108,11 @@ def all_ended(slots: Slots) -> bool:
 
 
 def may_be_scaled_up(desired: Desired, plan: Plan) -> bool:
-    """Whether a type was scaled to 0 at run time, by a person or for lack of demand, and so keeps procman running. A
-    one-off has nothing more to do.
+    """Whether a type that may get instances again keeps procman running: it was scaled to 0 at run time, or follows
+    demand. A one-off has nothing more to do.
     """
-    return any(
-        name in plan.types and not desired.count(name) and not plan.types[name].oneshot for name in desired.scaled
-    )
+    names = {*desired.scaled, *(plan.autoscaled if plan.companions else ())}
+    return any(not desired.count(name) and not spec.oneshot for name, spec in plan.types.items() if name in names)
 
 
 def ended_last(slots: Slots, since: float) -> list[Instance]:

@@ -35,9 +35,6 @@ class Granted(Struct, frozen=True):
     holds: Hold | None = None
 
 
-AUTOSCALE = "autoscale"
-"""The key of procman.yml for types whose count follows demand."""
-
 Decision: TypeAlias = Granted | Refusal
 
 
@@ -50,7 +47,7 @@ def scale(command: Scale, world: World) -> Decision:
         refusal = select.refuse_type(type_name, plan.types) or refuse_count(plan, type_name, count)
         if refusal:
             return refusal
-        if type_name in plan.sections.get(AUTOSCALE, {}) and not command.force:
+        if type_name in plan.autoscaled and not command.force:
             return wording.autoscaled(type_name)
     if command.remove:
         refusal = _refuse_extras(command.remove, world) or _refuse_removal(command.remove, target, world)

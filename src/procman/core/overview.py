@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from procman.core import order, wording
-from procman.core.commands import AUTOSCALE
 from procman.core.desired import RegroupMove, RestartMove, Role, StopMove
 from procman.core.formation import NO_COUNTS, Formation
 from procman.core.order import Blockers
@@ -105,7 +104,7 @@ def type_view(formation: Formation, spec: ProcessSpec) -> TypeView:
         exits=counts.exits,
         crash_loop=looping,
         rollout=formation.rollouts.shown(name, formation.desired, slots),
-        autoscaled=name in formation.plan.sections.get(AUTOSCALE, {}),
+        autoscaled=name in formation.plan.autoscaled,
     )
 
 

@@ -179,6 +179,11 @@ class Plan(Struct, frozen=True, kw_only=True, dict=True):
         """Whether a type starts after another one, and ends before it."""
         return bool(self.groups) or any(spec.depends_on for spec in self.types.values())
 
+    @property
+    def autoscaled(self) -> Mapping[str, Any]:
+        """The types whose count follows demand, with their settings."""
+        return self.sections.get("autoscale", {})
+
     def port_variables(self) -> dict[str, str]:
         """`PROCMAN_PORT_<TYPE>`: the first instance's port of every type that has one."""
         return port_variables(self.types)

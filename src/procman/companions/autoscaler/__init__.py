@@ -38,7 +38,7 @@ class AutoscalerSettings(Struct, frozen=True):
 def settings(plan: Plan) -> AutoscalerSettings | None:
     """The settings of the types that have the section; None if none has."""
     types = {}
-    for name, value in plan.sections.get("autoscale", {}).items():
+    for name, value in plan.autoscaled.items():
         section = settings_of(msgspec.convert(value, str | Autoscale))
         environ = {**plan.types[name].environment(), **plan.port_variables()}
         wanted = {word for address in addresses_of(section) for word in variables_in(address)}
