@@ -258,11 +258,11 @@ def test_a_type_scaled_to_0_keeps_procman_running_beside_what_is_done():
 
 def test_a_type_that_follows_demand_keeps_procman_running_before_its_first_instance():
     plan = plan_of({"web": 0, "seed": 1}, spec_of("seed", oneshot=True))
-    scaled = replace(
-        plan, sections={"autoscale": {"web": {"min": 0, "max": 3}}}, companions={"@autoscale": spec_of("@autoscale")}
-    )
-    story = Story(scaled)
-    assert finish_codes(story.ends("seed.1", 0)) == []
+    autoscaler = {"@autoscale": spec_of("@autoscale")}
+    story = Story(replace(plan, sections={"autoscale": {"web": {"max": 3}}}, companions=autoscaler))
+    story.ready("seed.1", "@autoscale.1")
+    story.ends("seed.1", 0)
+    assert not story.fleet.stopping
     ask(story, Scale({"web": 1}, force=True))
     assert story.phase("web.1") is Spawning
 
