@@ -185,6 +185,16 @@ def test_what_fails_takes_nothing_away_and_is_said_once(world):
     assert world.fleet.reported == ""
 
 
+def test_faults_are_shown_in_the_order_in_which_they_began():
+    faults = CompanionFaults([].append, {"job": "job: cannot be scaled"})
+    faults.set("web", "web fails")
+    faults.set("api", "api fails")
+    faults.set("web", "web fails still")
+    assert faults.text == "job: cannot be scaled; web fails still; api fails"
+    faults.set("web", "")
+    assert faults.text == "job: cannot be scaled; api fails"
+
+
 def test_a_fault_of_a_gauge_is_a_failed_reading_that_shows_no_secret(world):
     world.gauge.value = RuntimeError("redis://:geheim@host")
     world.run(20)

@@ -95,9 +95,11 @@ class CompanionFaults:
 
     def set(self, topic: str, text: str, healed: str = "") -> None:
         """What is wrong with a topic ("": nothing), and what is logged once it is right again ("": nothing)."""
-        before = self._present.pop(topic, "")
+        before = self._present.get(topic, "")
         if text:
-            self._present[topic] = text
+            self._present[topic] = text  # in its place: the order of what is shown stays as it is
+        else:
+            self._present.pop(topic, None)
         if text and not before:
             self._log(text)
         elif before and not text and healed:
