@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import msgspec
 import pytest
@@ -25,7 +26,7 @@ from procman.companions.autoscaler.store import (
     Point,
     remembered,
 )
-from procman.companions.program import CompanionFaults
+from procman.companions.program import CompanionFaults, needing
 from procman.core.autoscale import replay
 from procman.core.autoscale_settings import Autoscale
 from procman.core.demand import Because, Bounds, Decided, Measure, MetricRule, Pace, ReplicaState, ScalingRule
@@ -537,6 +538,17 @@ def test_settings_are_built_into_what_the_loop_needs():
     assert [reader.name for reader in built.readers] == ["cpu", "command"]
     assert len(built.samplers) == 1
     assert built.window_at(datetime(2026, 5, 5, tzinfo=UTC)).min == 3
+
+
+def test_what_a_missing_package_is_needed_for_is_said_also_of_one_that_another_needs():
+    message = "cannot read it: the Python package nobody_has_this is not installed"
+    with pytest.raises(ConfigError, match=message), needing("read it"):
+        import_module("nobody_has_this.inside")
+
+
+def test_a_missing_module_of_procman_is_a_fault_of_procman():
+    with pytest.raises(ModuleNotFoundError), needing("read it"):
+        import_module("procman.nobody_has_this")
 
 
 def test_a_schedule_that_names_no_time_is_refused():

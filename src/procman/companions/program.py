@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from procman.errors import ConfigError, NotRunningError, ProcmanError
-from procman.extras import WANTED, how_to_install
+from procman.extras import how_to_install
 from procman.text.lines import clean
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def built(
 
 @contextmanager
 def needing(what: str) -> Iterator[None]:
-    """Raises ConfigError, with `what` cannot be done, where a package is missing that procman can do without."""
+    """Raises ConfigError, with `what` cannot be done, where a package is missing: procman can do without it."""
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in WANTED:
+        if package in ("", "procman"):
             raise
         message = f"cannot {what}: the Python package {package} is not installed"
         raise ConfigError(message, f"`{how_to_install(package)}` installs it") from None
