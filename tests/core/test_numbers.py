@@ -227,6 +227,11 @@ def test_what_cannot_be_removed(count, named, message, hint):
     assert hint in refusal.hint
 
 
+def test_the_instances_that_there_are_are_listed_in_their_order():
+    (refusal,) = of_type(remove(running(12), 11, "nobody.1"), Refuse)
+    assert refusal.hint == f"known: {', '.join(f'web.{number}' for number in range(1, 13))}"
+
+
 def test_who_is_removed_needs_the_count_of_its_type():
     story = running(2)
     (refusal,) = of_type(story.happens(Commanded(Scale(remove=("web.1",)), 5)), Refuse)

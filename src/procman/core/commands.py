@@ -84,7 +84,7 @@ def _is_settled(i: Instance, desired: Desired) -> bool:
 
 def _refuse_removal(names: tuple[str, ...], target: Mapping[str, int], world: World) -> Refusal | None:
     """Why these instances cannot be removed; None if they can. The count must be lowered by as many."""
-    standing = {i.name for i in world.standing()}
+    standing = dict.fromkeys(i.name for i in world.standing())
     chosen = dict.fromkeys(names)
     for name in chosen:
         if name not in standing:
