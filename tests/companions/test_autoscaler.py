@@ -334,6 +334,14 @@ def test_a_status_of_another_version_is_an_error_that_says_what_to_do(tmp_path):
     assert caught.value.hint
 
 
+def test_who_removes_the_file_of_what_people_asked_is_told_to_ask_it_again(tmp_path):
+    store = AutoscaleStore(str(tmp_path))
+    (tmp_path / CONTROLS).write_text("[]")
+    with pytest.raises(ProcmanError) as caught:
+        store.controls()
+    assert "set a pause or bounds again" in caught.value.hint
+
+
 # ---- reading
 
 

@@ -159,7 +159,7 @@ class AutoscaleStore:
     def _read(self, name: str, kind: type[Stored]) -> Stored:
         """What the file holds of the procman that runs now."""
         path = self._path(name)
-        hint = "remove it: what it holds is fetched again"
+        hint = "remove it: readings are made again; set a pause or bounds again"
         with _reading(path, hint), suppress(FileNotFoundError), open(path, "rb") as file:
             kept = msgspec.json.decode(file.read(), type=kind)
             if kept.socket_id == self._socket_id:
