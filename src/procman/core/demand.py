@@ -69,7 +69,7 @@ class ScalingRule(Struct, frozen=True, kw_only=True):
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
-    """Bounds in place of the rule's, None if the rule's apply, and if they come from."""
+    """Bounds in place of the rule's, None if the rule's apply, and where they come from."""
 
     min: int | None = None
     max: int | None = None
