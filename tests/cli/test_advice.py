@@ -301,6 +301,15 @@ def test_counts_that_are_no_other_tools_get_no_advice(typed):
     assert of_refused(["scale", *typed.split()], "") is None
 
 
+@pytest.mark.parametrize("option", ["-d shop", "--root shop", "--name blue", "--socket s", "--remove nosuch"])
+def test_the_value_of_an_option_of_scale_is_not_a_type_without_a_count(option):
+    assert of_refused(["scale", "web=3", *option.split()], "") is None
+    assert of_refused(["scale", *option.split(), "web=3"], "") is None
+    advice = of_refused(["scale", *option.split(), "web", "3"], "")
+    assert advice is not None
+    assert advice.hint == "write `procman scale web=3`"
+
+
 def test_scale_names_the_change_that_was_meant():
     assert refused("scale", "web", "3") == ["cannot use 'web 3' as counts", "write `procman scale web=3`"]
 

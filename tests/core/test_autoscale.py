@@ -224,7 +224,7 @@ def test_a_number_of_any_size_is_told_in_a_few_characters():
 def test_the_text_of_a_decision_names_the_proposal_and_every_rule_that_limited_it():
     rule = ScalingRule(max=6, metrics=(QUEUE,))
     decision = decide(rule, Scaler(), seen_of(4, queue(497)), 0.0)[1]
-    assert decision.text == "queue asks for 50: 497 at 10 per instance; at most up to 8 in 15 s; max is 6"
+    assert decision.text == "queue asks for 50: 497 at 10 per instance; limited to 8 within 15 s; max is 6"
 
 
 def test_bounds_of_a_person_go_before_the_schedule_and_this_before_the_rule():

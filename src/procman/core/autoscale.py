@@ -201,8 +201,7 @@ def _paced(rule: ScalingRule, choice: _Choice, changes: tuple[Mark, ...], seen: 
     limit = _highest(pace, start, seen.count) if goes_up else _lowest(pace, start, seen.count)
     if limit is None or (choice.count <= limit if goes_up else choice.count >= limit):
         return choice
-    way = "up" if goes_up else "down"
-    text = f"{choice.text}; at most {way} to {limit} in {pace.period:g} s"
+    text = f"{choice.text}; limited to {limit} within {pace.period:g} s"
     return _Choice(limit, Because.PACED, text)
 
 

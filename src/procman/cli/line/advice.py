@@ -30,6 +30,7 @@ from procman.cli.line.foreign import (
     STREAMS,
     SYNONYMS,
     TOOLS,
+    VALUED,
 )
 from procman.errors import nearest
 from procman.text.shell import SHELLS
@@ -274,6 +275,7 @@ def _named_variable(message: str, words: Sequence[str]) -> str:
 
 def _meant_counts(words: Sequence[str]) -> str:
     """The words of `scale` as procman takes them; "" if they are right as they are, or nothing is similar."""
+    words = [word for before, word in zip(("", *words), words, strict=False) if before not in VALUED]
     plain, counts = [word for word in words if not _is_option(word)], _counts(words)
     return _meant_changes(counts) or (" ".join(counts) if counts != plain else "")
 

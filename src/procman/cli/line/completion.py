@@ -20,7 +20,7 @@ PATIENCE = 1.0
 
 
 def complete_instances(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Types, and if procman runs also instances: `web`, `web.1`."""
+    """Types, and while procman runs also instances: `web`, `web.1`."""
     fleet = running(context)
     words = [*fleet.formation, *(i.name for i in fleet.instances)] if fleet else procfile_types(context)
     return _beginning(incomplete, words)

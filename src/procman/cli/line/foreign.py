@@ -123,6 +123,9 @@ INSIDE = frozenset((*PROGRAMS, *SHELLS, "env", "ls", "cat", "sleep", "printenv",
 COMMANDS = ("exec", "e", "run")
 """Verbs followed by a command, whose words are not names."""
 
+VALUED = ("-d", "--root", "--socket", "--name", "--remove")
+"""Options of `scale` whose value is the word after them, and not a type."""
+
 STREAMS = ("stdout", "stderr")
 """Words after the name in supervisord's `tail`: procman keeps both streams in one."""
 

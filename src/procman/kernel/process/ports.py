@@ -106,7 +106,7 @@ def holder_of(port: int, listener: ListeningSocket, groups: tuple[int, ...], is_
     if one is None or group_of(pid) in groups:  # it has just ended, or will
         return ""
     whose = "its own leftover, " if is_own(pid) else ""
-    return f"port {port} is held by {whose}pid {pid} ({clean(one.name)})"  # any user may use any name
+    return f"port {port} is held by {whose}pid {pid} ({clean(one.name).strip()})"  # any user may use any name
 
 
 def _user(uid: int) -> str:
