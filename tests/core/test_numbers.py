@@ -196,6 +196,15 @@ def test_a_named_instance_goes_in_place_of_the_highest():
     assert spawned_names(scale(story, 4)) == ["web.1"]
 
 
+def test_what_stops_is_named_before_what_starts():
+    story = running(2)
+    remove(story, 1, "web.1")
+    story.ends("web.1", *TERM)
+    actions = story.happens(Commanded(Reload(plan_of({"web": 1}, spec_of(max=1))), 6))
+    (answer,) = of_type(actions, Reply)
+    assert answer.instances == ("web.2", "web.1")
+
+
 def test_the_rest_are_the_highest():
     (answer,) = of_type(remove(running(4), 2, "web.1"), Reply)
     assert answer.instances == ("web.4", "web.1")

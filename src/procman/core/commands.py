@@ -121,12 +121,12 @@ def resize(
     desired, room = world.desired, room_of(world.plan, type_name)
     before = desired.numbers(type_name)
     stay = [number for number in before if number <= room and number not in remove][:count]
-    start = sorted(islice(_next_numbers(world, type_name, count), count - len(stay)))
+    new = sorted(islice(_next_numbers(world, type_name, count), count - len(stay)))
+    start = [f"{type_name}.{number}" for number in new]
     stop = [f"{type_name}.{number}" for number in sorted(set(before).difference(stay), reverse=True)]
-    moves: dict[str, Move] = {f"{type_name}.{number}": StartMove() for number in start}
-    moves |= dict.fromkeys(stop, StopMove(why))
-    touched = [name for name in moves if name not in stop or world.slots.get(name) is not None]
-    return desired.moving(moves).numbered(type_name, stay + start), touched
+    moves: dict[str, Move] = {**dict.fromkeys(start, StartMove()), **dict.fromkeys(stop, StopMove(why))}
+    touched = [name for name in stop if world.slots.get(name) is not None] + start
+    return desired.moving(moves).numbered(type_name, stay + new), touched
 
 
 def _next_numbers(world: World, type_name: str, count: int) -> Iterator[int]:
