@@ -183,6 +183,20 @@ def test_the_last_changes_come_before_the_answer_at_the_end_of_procman(served, p
     assert [message.get("method", message.get("id")) for message in peer.messages(3)] == ["event", 7, "end"]
 
 
+def test_one_that_has_gone_with_several_waits_takes_no_answer_from_others(served, peer, phases):
+    leaving = served.peer()
+    ask(leaving, id=1)
+    ask(leaving, id=2)
+    served.is_alive()
+    ask(peer, id=3)
+    served.is_alive()
+    phases("web.1", "ready")
+    leaving.socket.close()
+    served.server.waits.judge()  # before the hang-up is noticed
+    assert outcome(peer) == {"outcome": "reached"}
+    assert not served.backend.faults
+
+
 # ---- operations
 
 
