@@ -4,6 +4,8 @@ import fcntl
 import os
 import pty
 import socket
+import subprocess
+import sys
 import termios
 import threading
 import time
@@ -333,6 +335,30 @@ def test_the_last_flush_lets_a_terminal_go_on_that_ctrl_s_has_stopped(reactor, l
     sink.close()
     os.close(master)
     os.close(slave)
+
+
+IN_THE_BACKGROUND = """
+import os, signal, sys
+from procman.kernel.output.terminals import resume
+fd = os.open(sys.argv[1], os.O_RDWR)  # of the session's leader it becomes the controlling terminal
+job = os.fork()
+if job == 0:
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTTOU, lambda *_: os._exit(1))
+    resume(fd)
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]))
+"""
+
+
+def test_a_job_in_the_background_lets_its_terminal_go_on_without_ttou_to_its_group():
+    master, slave = pty.openpty()
+    command = [sys.executable, "-c", IN_THE_BACKGROUND, os.ttyname(slave)]
+    try:
+        assert subprocess.run(command, start_new_session=True, check=False).returncode == 0
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 @pytest.mark.parametrize("nowait", [True, False])

@@ -165,6 +165,38 @@ def test_what_is_so_in_the_end_is_answered_before_it(served, peer, phases):
     assert outcome(peer) == {"outcome": "reached"}
 
 
+def test_the_changes_that_led_to_an_answer_come_before_it_on_the_same_connection(served, peer, phases):
+    assert "result" in peer.ask("events")
+    ask(peer, names=["web.1"], id=7)
+    served.is_alive()
+    phases("web.1", "ready")
+    served.server.waits.judge()  # in the round of the change, as one that was due before it
+    assert [message.get("method", message.get("id")) for message in peer.messages(2)] == ["event", 7]
+
+
+def test_the_last_changes_come_before_the_answer_at_the_end_of_procman(served, peer, phases):
+    assert "result" in peer.ask("events")
+    ask(peer, names=["web.1"], until="done", id=7)
+    served.is_alive()
+    phases("web.1", "done")
+    served.close()
+    assert [message.get("method", message.get("id")) for message in peer.messages(3)] == ["event", 7, "end"]
+
+
+def test_one_that_has_gone_with_several_waits_takes_no_answer_from_others(served, peer, phases):
+    leaving = served.peer()
+    ask(leaving, id=1)
+    ask(leaving, id=2)
+    served.is_alive()
+    ask(peer, id=3)
+    served.is_alive()
+    phases("web.1", "ready")
+    leaving.socket.close()
+    served.server.waits.judge()  # before the hang-up is noticed
+    assert outcome(peer) == {"outcome": "reached"}
+    assert not served.backend.faults
+
+
 # ---- operations
 
 

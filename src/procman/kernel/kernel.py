@@ -65,7 +65,6 @@ class Kernel:
             self._processes, self._deadlines, self._adoption, self._guarding, launcher.limits, self._on_demand
         )
         self.upgrade, self.write_trace = self._upgrade.ask, self._faults.write_trace
-        self.upgrade, self.write_trace = self._upgrade.ask, self._faults.write_trace
         self._requests = Requests(settings.load, output.log)
         self._notice: str | None = None  # published after an upgrade
         if settings.before is not None:

@@ -287,6 +287,8 @@ class Connection:
 
         def answer(result: Struct) -> None:
             nonlocal answered
+            if owed:  # the changes that led to it come first
+                self.wake()
             if not self.closed and not answered:
                 self._unsent += self._encoded(request, result)
                 answered = True

@@ -97,7 +97,8 @@ class Waits:
         try:
             view = self._kernel.view()
             for wait in tuple(self._waits):
-                self._judge(wait, view)
+                if wait in self._waits:  # else an answer has met a client that has gone
+                    self._judge(wait, view)
         except Exception as error:  # noqa: BLE001  procman continues, without the waits
             self._kernel.fault(error)
             self._waits.clear()

@@ -75,10 +75,14 @@ def screen_size(fd: int) -> tuple[int, int]:
 
 
 def resume(fd: int) -> None:
-    """Undo Ctrl-S. TCOON alone undoes only a TCOOFF: Linux tells the two apart."""
+    """Undo Ctrl-S. TCOON alone undoes only a TCOOFF: Linux tells the two apart. While TTOU is blocked, a job in the
+    background may do that, too: otherwise its whole group would be suspended (termios(3)).
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
     with suppress(termios.error):  # it has hung up
         termios.tcflow(fd, termios.TCOOFF)
         termios.tcflow(fd, termios.TCOON)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Terminals:
