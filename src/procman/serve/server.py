@@ -83,8 +83,8 @@ class Server:
             if any(wakes):
                 connection.wake()
         if self._streaming and not self._sends_soon:
-            self._sends_soon = True
             self.reactor.call_at(monotonic(), self._send_changes)
+            self._sends_soon = True
         self.waits.changed()
 
     def _send_changes(self) -> None:

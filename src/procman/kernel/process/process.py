@@ -145,8 +145,8 @@ def has_members(group: int) -> bool:
 
 
 def group_of(pid: int) -> int:
-    """The process group of a process, 0 if it has ended."""
+    """The process group of a process, 0 if it has ended, or if the system does not show it."""
     try:
         return os.getpgid(pid)
-    except ProcessLookupError:
+    except OSError:
         return 0
